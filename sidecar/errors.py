@@ -1,0 +1,559 @@
+"""Every way in which a request or a verification can fail: one tree and one table.
+
+SidecarError
+├── SettingsError               the configuration is wrong; the process does not start
+├── DeliveryError               a sink did not take an entry; the outbox tries again
+│   └── DeliveryRefused         a sink never will; straight to the dead letters
+├── RequestError                refused at a door; nothing was accepted
+│   ├── InvalidRequest          wrong shape or value; carries one Issue per field
+│   ├── UnknownCategory         on-demand request for an alert type without a prompt
+│   ├── BodyTooLarge
+│   ├── NotFound
+│   ├── AlreadyExists
+│   ├── Overloaded              the backlog is full; come back later
+│   └── StoreUnavailable        the ledger cannot be written (disk full, closed)
+└── VerificationError           accepted, then no verdict could be reached
+    ├── MediaError
+    │   ├── NoMedia             the event names no media and no recorder is configured
+    │   ├── EmptyMediaList      info.media_urls is not a non-empty list
+    │   ├── RecordingNotFound, RecorderOverloaded, RecorderTimeout, RecorderUnavailable,
+    │   │   RecorderRefused, RecorderWithoutUrl, RecorderFailed
+    │   ├── MediaUnreachable, MediaTimeout, MediaForbidden, MediaMissing, MediaEmpty,
+    │   │   MediaTooLarge, MediaTooLong, MediaTooManyPixels, MediaTruncated,
+    │   │   MediaNotVideo, MediaWithoutVideo, MediaSingleFrame
+    ├── VlmError
+    │   ├── VlmTimeout, VlmUnreachable, VlmServerError, VlmInvalidPayload, VlmBusy, VlmRefused
+    ├── AnswerError
+    │   ├── EmptyAnswer, TruncatedAnswer, UnparsableAnswer, ContradictoryAnswer
+    │   └── ParserPluginFailed
+    ├── NoPrompt                no prompt is configured for the event's category
+    ├── UnsupportedQuestion     this arm cannot answer this kind of alert
+    ├── DeadlineExpired
+    ├── Poisoned                the event stopped the process too often
+    └── UnexpectedFailure       a defect of ours; the event still ends in a terminal state
+
+`ROWS` has exactly one row for each leaf below RequestError and VerificationError. Codes, status
+texts and error sources of the rows that VSS has are those of its Alert Bridge (services/alert,
+enhance_alert_with_vlm.py, 3.2/3.3 line), because dashboards and agents match on them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Ack(StrEnum):
+    """What a broker door does with the message after this failure."""
+
+    ACK = "ack"
+    DEAD_LETTER = "dead-letter"
+    RETRY = "retry"
+
+
+class ErrorSource(StrEnum):
+    """Closed vocabulary of `info.errorSource`, as VSS writes it."""
+
+    MEDIA = "media_download"
+    PARSER = "pluggable_parser"
+    SCHEMA = "vlm_schema"
+    VLM = "vlm_api"
+
+
+class MediaRoute(StrEnum):
+    """How the media of an event is found; VSS words some failures differently for each."""
+
+    DIRECT = "direct"
+    LOCAL = "local"
+    RECORDER = "recorder"
+
+
+class SidecarError(Exception):
+    """Root of the tree. `detail` is a sentence that tells the user what is wrong and what to do."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class SettingsError(SidecarError):
+    """The configuration cannot be used."""
+
+
+class DeliveryError(SidecarError):
+    """A sink could not take an entry now."""
+
+
+class DeliveryRefused(DeliveryError):
+    """A sink refused an entry for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong with a request: where, which rule, and a sentence."""
+
+    field: str
+    type: str
+    message: str
+
+
+class RequestError(SidecarError):
+    """Refused before anything was accepted."""
+
+
+class InvalidRequest(RequestError):
+    """The body or a parameter has the wrong shape or value."""
+
+    def __init__(self, issues: tuple[Issue, ...]) -> None:
+        noun = "error" if len(issues) == 1 else "errors"
+        super().__init__(f"{len(issues)} {noun}: " + "; ".join(i.message for i in issues))
+        self.issues = issues
+
+
+class UnknownCategory(RequestError):
+    """No alert type is configured under this name."""
+
+
+class BodyTooLarge(RequestError):
+    """The request body is larger than the door allows."""
+
+
+class NotFound(RequestError):
+    """There is nothing under this name."""
+
+
+class AlreadyExists(RequestError):
+    """There is already something under this name."""
+
+
+class Overloaded(RequestError):
+    """Too much is waiting already."""
+
+
+class StoreUnavailable(RequestError):
+    """The ledger cannot be written, so nothing can be accepted."""
+
+
+class VerificationError(SidecarError):
+    """An accepted event ends without a verdict.
+
+    Args:
+        detail: the variable part of the status text.
+        code: replaces the row's code where the other side's status is passed on.
+    """
+
+    def __init__(self, detail: str = "", *, code: int | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class MediaError(VerificationError):
+    """The media of the event cannot be had or used."""
+
+
+class NoMedia(MediaError): ...
+
+
+class EmptyMediaList(MediaError): ...
+
+
+class RecordingNotFound(MediaError): ...
+
+
+class RecorderOverloaded(MediaError): ...
+
+
+class RecorderTimeout(MediaError): ...
+
+
+class RecorderUnavailable(MediaError): ...
+
+
+class RecorderRefused(MediaError): ...
+
+
+class RecorderWithoutUrl(MediaError): ...
+
+
+class RecorderFailed(MediaError): ...
+
+
+class MediaUnreachable(MediaError): ...
+
+
+class MediaTimeout(MediaError): ...
+
+
+class MediaForbidden(MediaError): ...
+
+
+class MediaMissing(MediaError): ...
+
+
+class MediaEmpty(MediaError): ...
+
+
+class MediaTooLarge(MediaError): ...
+
+
+class MediaTooLong(MediaError): ...
+
+
+class MediaTooManyPixels(MediaError): ...
+
+
+class MediaTruncated(MediaError): ...
+
+
+class MediaNotVideo(MediaError): ...
+
+
+class MediaWithoutVideo(MediaError): ...
+
+
+class MediaSingleFrame(MediaError): ...
+
+
+class VlmError(VerificationError):
+    """The model's server did not answer with a completion. `detail` is the root cause."""
+
+
+class VlmTimeout(VlmError): ...
+
+
+class VlmUnreachable(VlmError): ...
+
+
+class VlmServerError(VlmError): ...
+
+
+class VlmInvalidPayload(VlmError): ...
+
+
+class VlmBusy(VlmError): ...
+
+
+class VlmRefused(VlmError): ...
+
+
+class AnswerError(VerificationError):
+    """The model answered, but the answer is not a verdict."""
+
+
+class EmptyAnswer(AnswerError): ...
+
+
+class TruncatedAnswer(AnswerError): ...
+
+
+class UnparsableAnswer(AnswerError): ...
+
+
+class ContradictoryAnswer(AnswerError): ...
+
+
+class ParserPluginFailed(AnswerError): ...
+
+
+class NoPrompt(VerificationError): ...
+
+
+class UnsupportedQuestion(VerificationError): ...
+
+
+class DeadlineExpired(VerificationError): ...
+
+
+class Poisoned(VerificationError): ...
+
+
+class UnexpectedFailure(VerificationError): ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Code and status text that VSS writes for a failure; `{detail}` is filled in."""
+
+    code: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one kind of failure means at every border.
+
+    Attributes:
+        reason: our closed vocabulary: `error` in HTTP bodies, `info.sidecarReason` in verdicts.
+        wording: code (HTTP status of a refusal, `info.verificationResponseCode` of a verdict) and
+            status text (`message` of a refusal, `info.verificationResponseStatus` of a verdict).
+        grpc: name of the gRPC status code.
+        retryable: whether the same work may succeed a moment later.
+        ack: what a broker door does with the message.
+        source: `info.errorSource`; None for refusals, which write no info.
+        metric: label of `alert_bridge_verification_failures_total`, in VSS's vocabulary.
+        by_route: wordings that differ by the route of the media.
+    """
+
+    reason: str
+    wording: Wording
+    grpc: str
+    retryable: bool = False
+    ack: Ack = Ack.ACK
+    source: ErrorSource | None = None
+    metric: str = "unknown"
+    by_route: Mapping[MediaRoute, Wording] = field(default_factory=lambda: MappingProxyType({}))
+
+    def worded(self, error: VerificationError, route: MediaRoute) -> Wording:
+        """Return code and status text for `error`, whose media came by `route`."""
+        wording = self.by_route.get(route, self.wording)
+        code = wording.code if error.code is None else error.code
+        return Wording(code, wording.status.replace("{detail}", error.detail))
+
+
+def _refusal(reason: str, http: int, grpc: str, *, retryable: bool = False) -> Row:
+    ack = Ack.RETRY if retryable else Ack.DEAD_LETTER
+    return Row(reason, Wording(http, "{detail}"), grpc, retryable=retryable, ack=ack)
+
+
+_UNREACHABLE: Final = Wording(400, "Video URL could not be validated or was unreachable")
+
+
+def _media(
+    reason: str, code: int, metric: str = "url_validation", *, retryable: bool = False
+) -> Row:
+    """Build the row of a clip that cannot be used: VSS has one wording for each remote route."""
+    return Row(
+        reason,
+        Wording(code, "{detail}"),
+        "FAILED_PRECONDITION",
+        retryable=retryable,
+        source=ErrorSource.MEDIA,
+        metric=metric,
+        by_route=MappingProxyType(
+            {MediaRoute.RECORDER: _UNREACHABLE, MediaRoute.DIRECT: Wording(502, "{detail}")}
+        ),
+    )
+
+
+def _recorder(reason: str, code: int, status: str, metric: str, *, retryable: bool = True) -> Row:
+    return Row(
+        reason,
+        Wording(code, status),
+        "UNAVAILABLE" if retryable else "NOT_FOUND",
+        retryable=retryable,
+        source=ErrorSource.MEDIA,
+        metric=metric,
+    )
+
+
+def _vlm(
+    reason: str,
+    wording: tuple[int, str],
+    grpc: str,
+    *,
+    retryable: bool,
+    metric: str,
+    direct: tuple[int, str] | None = None,
+) -> Row:
+    return Row(
+        reason,
+        Wording(*wording),
+        grpc,
+        retryable=retryable,
+        source=ErrorSource.VLM,
+        metric=metric,
+        by_route=MappingProxyType({MediaRoute.DIRECT: Wording(*direct)} if direct else {}),
+    )
+
+
+def _answer(reason: str, status: str) -> Row:
+    """Build the row of an unusable answer, which VSS words by route."""
+    return Row(
+        reason,
+        Wording(500, status),
+        "INTERNAL",
+        source=ErrorSource.SCHEMA,
+        metric="vlm_parse_failure",
+        by_route=MappingProxyType(
+            {
+                MediaRoute.DIRECT: Wording(500, "VLM response parsing failed: {detail}"),
+                MediaRoute.LOCAL: Wording(500, "Incorrect VLM response schema"),
+            }
+        ),
+    )
+
+
+_NOT_COMPLETED: Final = "Video verification could not be completed, {detail}"
+_NOT_VALID: Final = "VLM response failed validation, {detail}"
+
+ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
+    {
+        InvalidRequest: _refusal("validation_failed", 422, "INVALID_ARGUMENT"),
+        UnknownCategory: _refusal("unknown_category", 400, "INVALID_ARGUMENT"),
+        BodyTooLarge: _refusal("body_too_large", 413, "INVALID_ARGUMENT"),
+        NotFound: _refusal("not_found", 404, "NOT_FOUND"),
+        AlreadyExists: _refusal("already_exists", 409, "ALREADY_EXISTS"),
+        Overloaded: _refusal("overloaded", 503, "RESOURCE_EXHAUSTED", retryable=True),
+        StoreUnavailable: _refusal("store_unavailable", 503, "UNAVAILABLE", retryable=True),
+        NoMedia: Row(
+            "no_media",
+            Wording(400, "{detail}"),
+            "FAILED_PRECONDITION",
+            source=ErrorSource.MEDIA,
+            metric="url_validation",
+        ),
+        EmptyMediaList: Row(
+            "empty_media_list",
+            Wording(400, "media_urls is required and must be a non-empty list"),
+            "INVALID_ARGUMENT",
+            source=ErrorSource.MEDIA,
+            metric="url_validation",
+        ),
+        RecordingNotFound: _recorder(
+            "vst_not_found",
+            404,
+            "No video recording found for the requested time",
+            "vst_not_found",
+            retryable=False,
+        ),
+        RecorderOverloaded: _recorder(
+            "vst_overloaded", 503, "VST service overloaded", "vst_overloaded"
+        ),
+        RecorderTimeout: _recorder("vst_timeout", 504, "VST request timed out", "vst_timeout"),
+        RecorderUnavailable: _recorder(
+            "vst_unavailable", 503, "VST service unavailable", "vst_unavailable"
+        ),
+        RecorderRefused: _recorder(
+            "vst_client_error",
+            400,
+            "VST request error (HTTP {detail})",
+            "vst_client_error",
+            retryable=False,
+        ),
+        RecorderWithoutUrl: _recorder(
+            "vst_no_url",
+            502,
+            "VST returned response without video URL",
+            "vst_server_error",
+            retryable=False,
+        ),
+        RecorderFailed: _recorder(
+            "vst_unknown", 500, "VST error: could not retrieve video", "vst_unknown"
+        ),
+        MediaUnreachable: _media("media_unreachable", 400, retryable=True),
+        MediaTimeout: _media("media_timeout", 504, retryable=True),
+        MediaForbidden: _media("media_forbidden", 403),
+        MediaMissing: _media("media_missing", 404),
+        MediaEmpty: _media("media_empty", 422),
+        MediaTooLarge: _media("media_too_large", 413),
+        MediaTooLong: _media("media_too_long", 413),
+        MediaTooManyPixels: _media("media_too_many_pixels", 413),
+        MediaTruncated: _media("media_truncated", 422),
+        MediaNotVideo: _media("media_not_video", 415),
+        MediaWithoutVideo: _media("media_without_video", 422),
+        MediaSingleFrame: _media("media_single_frame", 422),
+        VlmTimeout: _vlm(
+            "vlm_timeout",
+            (504, "VLM request timed out, {detail}"),
+            "DEADLINE_EXCEEDED",
+            retryable=True,
+            metric="vlm_timeout",
+            direct=(504, "VLM service timeout"),
+        ),
+        VlmUnreachable: _vlm(
+            "vlm_connection_error",
+            (503, "Failed to connect to VLM service, {detail}"),
+            "UNAVAILABLE",
+            retryable=True,
+            metric="vlm_connection_error",
+            direct=(503, "Failed to connect to VLM service"),
+        ),
+        VlmServerError: _vlm(
+            "vlm_server_error",
+            (500, "VLM service internal error, {detail}"),
+            "UNAVAILABLE",
+            retryable=True,
+            metric="vlm_server_error",
+            direct=(500, "VLM service internal error"),
+        ),
+        VlmInvalidPayload: _vlm(
+            "vlm_invalid_payload",
+            (422, "Invalid VLM request payload, {detail}"),
+            "FAILED_PRECONDITION",
+            retryable=False,
+            metric="vlm_invalid_payload",
+            direct=(422, "VLM request invalid"),
+        ),
+        VlmBusy: _vlm(
+            "vlm_busy",
+            (500, _NOT_COMPLETED),
+            "RESOURCE_EXHAUSTED",
+            retryable=True,
+            metric="unknown",
+        ),
+        VlmRefused: _vlm(
+            "vlm_refused",
+            (500, _NOT_COMPLETED),
+            "FAILED_PRECONDITION",
+            retryable=False,
+            metric="unknown",
+            direct=(400, "VLM bad request"),
+        ),
+        EmptyAnswer: _answer(
+            "empty_answer",
+            "VLM returned an empty response, the model produced no output for this video. {detail}",
+        ),
+        TruncatedAnswer: _answer("truncated_answer", _NOT_VALID),
+        UnparsableAnswer: _answer("unparsable_answer", _NOT_VALID),
+        ContradictoryAnswer: _answer("contradictory_answer", _NOT_VALID),
+        ParserPluginFailed: Row(
+            "parser_failed",
+            Wording(500, "Pluggable parser failed: {detail}"),
+            "INTERNAL",
+            source=ErrorSource.PARSER,
+            metric="vlm_parse_failure",
+        ),
+        NoPrompt: Row(
+            "no_prompt",
+            Wording(404, "{detail}"),
+            "FAILED_PRECONDITION",
+            source=ErrorSource.SCHEMA,
+            metric="no_prompt",
+        ),
+        UnsupportedQuestion: Row(
+            "unsupported_question",
+            Wording(501, "{detail}"),
+            "UNIMPLEMENTED",
+            source=ErrorSource.SCHEMA,
+            metric="unknown",
+        ),
+        DeadlineExpired: Row(
+            "deadline_expired",
+            Wording(503, "{detail}"),
+            "DEADLINE_EXCEEDED",
+            retryable=True,
+            source=ErrorSource.VLM,
+            metric="vlm_timeout",
+        ),
+        Poisoned: Row(
+            "poisoned",
+            Wording(500, _NOT_COMPLETED),
+            "INTERNAL",
+            source=ErrorSource.VLM,
+            metric="unknown",
+        ),
+        UnexpectedFailure: Row(
+            "unexpected",
+            Wording(500, _NOT_COMPLETED),
+            "INTERNAL",
+            source=ErrorSource.VLM,
+            metric="unknown",
+        ),
+    }
+)
+
+
+def row_of(error: RequestError | VerificationError) -> Row:
+    """Return the table row of `error`."""
+    return ROWS[type(error)]

@@ -1,0 +1,422 @@
+"""The values inside the service. All frozen; times are aware datetimes or seconds as float."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sidecar.errors import MediaRoute, VerificationError
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def _empty() -> Mapping[str, Any]:
+    return _EMPTY
+
+
+class EventKind(StrEnum):
+    """Which schema an event follows: nv.Incident or nv.Behavior (which VSS calls alert)."""
+
+    INCIDENT = "incident"
+    ALERT = "alert"
+
+
+class Origin(StrEnum):
+    """What an event was submitted for: the alert pipeline, or one on-demand verification."""
+
+    PIPELINE = "pipeline"
+    ON_DEMAND = "ondemand"
+
+
+class MediaType(StrEnum):
+    """What the media of an event shows."""
+
+    VIDEO = "video"
+    IMAGE = "image"
+
+
+class Outcome(StrEnum):
+    """Wire value of `info.verdict`, as VSS writes it; NONE is a description without a verdict."""
+
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    FAILED = "verification-failed"
+    NONE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRequest:
+    """The media that an event asks to be looked at.
+
+    Attributes:
+        route: where it comes from.
+        type: video or image.
+        refs: URLs (direct) or file paths (local), at least one; empty for the recorder.
+    """
+
+    route: MediaRoute
+    type: MediaType = MediaType.VIDEO
+    refs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyEvent:
+    """One event to verify.
+
+    Attributes:
+        key: the verdict key; the same key is never decided twice.
+        id: the identity that the submitter knows.
+        fingerprint: VSS's document `Id` (hex HMAC-SHA1); shared by the updates of one incident.
+        raw: the JSON object as it came, unknown fields included. Never mutated.
+        attempt: how often the event was taken up, this time included; starts at 1.
+    """
+
+    key: str
+    id: str
+    fingerprint: str
+    kind: EventKind
+    origin: Origin
+    raw: Mapping[str, Any]
+    sensor_id: str
+    category: str
+    timestamp: datetime
+    end: datetime
+    media: MediaRequest
+    object_ids: tuple[str, ...] = ()
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Media that was found and may be read.
+
+    Attributes:
+        paths: local files, at least one unless `urls` are passed through to the model's server.
+        urls: where the media came from, parallel to `paths` for downloads; empty for local files.
+        source: URL written to `info.videoSource`; "" when there is none to show.
+        total: how many items the event named; more than `len(paths)` when some were left out.
+    """
+
+    type: MediaType
+    paths: tuple[Path, ...] = ()
+    urls: tuple[str, ...] = ()
+    source: str = ""
+    total: int = 1
+
+
+class EvidenceForm(StrEnum):
+    """How a model gets to see a clip: one small MP4, JPEG frames, or the clip's own URL."""
+
+    VIDEO = "video"
+    FRAMES = "frames"
+    URL = "url"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePlan:
+    """How many pixels and frames of a clip to show to a model.
+
+    Attributes:
+        fps: frames per second to sample, at most.
+        max_frames: frames in all; longer clips are sampled more thinly.
+        max_pixels: sum over all frames of width x height after resizing.
+        align: width and height are multiples of this many pixels.
+    """
+
+    form: EvidenceForm
+    fps: float
+    max_frames: int
+    max_pixels: int
+    align: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One sampled picture: JPEG bytes and its time in seconds from the start of the clip."""
+
+    timestamp_s: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the model is shown.
+
+    Attributes:
+        frames: the pictures (form FRAMES); their times are exact presentation times.
+        video: an MP4 that holds exactly the sampled frames at their true rate (form VIDEO).
+        timestamps_s: times of the sampled frames in the clip, for both forms.
+        urls: passed through to the model's server (form URL), which samples for itself.
+        width, height: pixels of each frame; 0 when unknown (form URL).
+        duration_s: length of the clip; 0.0 for images and when unknown.
+    """
+
+    form: EvidenceForm
+    type: MediaType
+    frames: tuple[Frame, ...] = ()
+    video: bytes = b""
+    timestamps_s: tuple[float, ...] = ()
+    urls: tuple[str, ...] = ()
+    width: int = 0
+    height: int = 0
+    duration_s: float = 0.0
+
+    @property
+    def frames_sent(self) -> int | None:
+        """How many frames the model was sent; None when its server samples the clip itself."""
+        return None if self.form is EvidenceForm.URL else len(self.timestamps_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The filled-in prompt of one event.
+
+    Attributes:
+        alert_type: the configuration entry that it comes from.
+        version: of that entry; every edit makes a new one, starting at 1.
+        vlm_params: overrides for this alert type, in the vocabulary of VSS's VlmParams.
+        output_category: replaces `category` in the published document when set.
+    """
+
+    alert_type: str
+    user: str
+    system: str = ""
+    version: int = 1
+    vlm_params: Mapping[str, Any] = field(default_factory=_empty)
+    output_category: str = ""
+
+
+class AnswerForm(StrEnum):
+    """FREE: the prompt alone shapes the answer. CHOICE: the server may only say yes or no."""
+
+    FREE = "free"
+    CHOICE = "choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Decoding options of a model; None leaves the server's default."""
+
+    temperature: float | None = 0.0
+    top_p: float | None = None
+    max_tokens: int | None = 1024
+    seed: int | None = None
+    answer: AnswerForm = AnswerForm.FREE
+    reasoning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything that an adapter needs to write a request."""
+
+    event: VerifyEvent
+    prompt: Prompt
+    evidence: Evidence
+    sampling: Sampling
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat-completions body, and the evidence in it for backends that look at pixels."""
+
+    body: Mapping[str, Any]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class ChatReply:
+    """A completion as the server gave it.
+
+    Attributes:
+        content: `message.content`; None when the server left it null.
+        reasoning: `message.reasoning` or `reasoning_content`; None when absent.
+        finish_reason: "stop", "length", ...; "" when absent.
+        model: the id that the server says answered.
+        prompt_tokens: from `usage`; None when absent.
+        completion_tokens: from `usage`; None when absent.
+    """
+
+    content: str | None
+    reasoning: str | None = None
+    finish_reason: str = "stop"
+    model: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What an answer says, the same for every model.
+
+    Attributes:
+        confirmed: whether the event is in the picture; None when the answer only describes.
+        reasoning: the model's thinking; "" when it gave none, None when a plug-in parser leaves it
+            out of `info`.
+        description: prose beside the verdict; "" when there is none, None as above.
+        confidence: probability of the verdict, 0..1; None when unknown.
+        extra: further strings for `info`, where the key is not taken yet.
+    """
+
+    confirmed: bool | None
+    reasoning: str | None = ""
+    description: str | None = ""
+    confidence: float | None = None
+    extra: Mapping[str, str] = field(default_factory=_empty)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """Facts about one model family.
+
+    Attributes:
+        name: of the adapter.
+        match: lower-case fragments of the model ids that belong to the family.
+        plan: what to show it by default.
+        cot_suffix: appended to the prompt to ask for reasoning; "" when it cannot reason.
+        is_vlm: False for arms that do not understand language.
+    """
+
+    name: str
+    match: tuple[str, ...]
+    plan: SamplePlan
+    cot_suffix: str = ""
+    is_vlm: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an event ended: a finding, or the error that prevented one.
+
+    Attributes:
+        freestyle: VSS's direct-media mode without a verdict: `finding.description` is the whole
+            answer and `info.verdict` is not written.
+        frames_seen: what the model is known to have seen; None when the server does not tell.
+        latency_ms: from taking the event up to the verdict.
+    """
+
+    event: VerifyEvent
+    arm: str
+    adapter: str
+    decided_at: datetime
+    latency_ms: int
+    finding: Finding | None = None
+    error: VerificationError | None = None
+    model: str = ""
+    prompt: Prompt | None = None
+    clip: Clip | None = None
+    frames_seen: int | None = None
+    freestyle: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """The wire value of the verdict."""
+        if self.finding is None:
+            return Outcome.FAILED
+        if self.finding.confirmed is None or self.freestyle:
+            return Outcome.NONE
+        return Outcome.CONFIRMED if self.finding.confirmed else Outcome.REJECTED
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An accepted event as the ledger keeps it, enough to build the VerifyEvent again."""
+
+    key: str
+    kind: EventKind
+    origin: Origin
+    raw: Mapping[str, Any]
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """A committed verdict.
+
+    Attributes:
+        seq: position in the order of commits; grows by at least 1 for each verdict.
+        reason: why the verification failed; "" for verdicts.
+        document: the enriched event, as published.
+    """
+
+    key: str
+    id: str
+    fingerprint: str
+    kind: EventKind
+    sensor_id: str
+    category: str
+    outcome: Outcome
+    reason: str
+    arm: str
+    timestamp: datetime
+    decided_at: datetime
+    document: Mapping[str, Any]
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The ledger's answer to `accept`: whether the key is new, and its verdict if it has one."""
+
+    key: str
+    is_new: bool
+    verdict: VerdictRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictFilter:
+    """Which verdicts to list; None and "" mean any. Times compare with the event's timestamp."""
+
+    sensor_id: str = ""
+    category: str = ""
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """One verdict on its way to one sink.
+
+    Attributes:
+        attempts: deliveries that failed so far.
+        last_error: of the latest of them.
+    """
+
+    id: int
+    sink: str
+    record: VerdictRecord
+    attempts: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertConfig:
+    """One alert type: its prompts and overrides. Times are aware; `version` starts at 1."""
+
+    alert_type: str
+    prompt: str
+    system_prompt: str = ""
+    enrichment_prompt: str = ""
+    vlm_params: Mapping[str, Any] = field(default_factory=_empty)
+    output_category: str = ""
+    version: int = 1
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Result of asking one part whether it can work.
+
+    Attributes:
+        problem: "" when it can, else a sentence that says what is wrong.
+        required: whether the service is ready only when this part works.
+    """
+
+    part: str
+    problem: str = ""
+    required: bool = True

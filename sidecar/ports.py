@@ -1,0 +1,288 @@
+"""What the core needs from the outside. Protocols only; `sidecar.app` chooses who fulfils them."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from sidecar.model import (
+    Accepted,
+    AlertConfig,
+    ChatReply,
+    ChatRequest,
+    Clip,
+    Evidence,
+    Finding,
+    ModelProfile,
+    OutboxEntry,
+    Question,
+    SamplePlan,
+    StoredEvent,
+    VerdictFilter,
+    VerdictRecord,
+    VerifyEvent,
+)
+
+
+class Part(Protocol):
+    """Anything that can be asked whether it works, and closed."""
+
+    async def ping(self) -> str:
+        """Return "" when the part can work now, else a sentence that says what is wrong."""
+        ...
+
+    async def close(self) -> None:
+        """Release what the part holds. Safe to call twice."""
+        ...
+
+
+class VlmAdapter(Protocol):
+    """The habits of one model family. Pure: no I/O, no state."""
+
+    @property
+    def profile(self) -> ModelProfile:
+        """Facts about the family."""
+        ...
+
+    def build_request(self, question: Question) -> ChatRequest:
+        """Write the request.
+
+        Raises:
+            UnsupportedQuestion: the family cannot answer this kind of alert.
+        """
+        ...
+
+    def frames_seen(self, request: ChatRequest, reply: ChatReply) -> int | None:
+        """Tell from the reply how many frames the model saw; None when it does not show."""
+        ...
+
+    def parse_reply(self, reply: ChatReply) -> Finding:
+        """Read the answer.
+
+        Raises:
+            AnswerError: the answer is not a verdict.
+        """
+        ...
+
+
+class VlmBackend(Part, Protocol):
+    """A server, or an engine in this process, that completes chats."""
+
+    async def model(self) -> str:
+        """Return the id to put into requests.
+
+        Raises:
+            VlmError: the server does not tell.
+        """
+        ...
+
+    async def complete(self, request: ChatRequest, timeout_s: float) -> ChatReply:
+        """Complete one chat within `timeout_s`.
+
+        Raises:
+            VlmError: no completion came.
+        """
+        ...
+
+
+class ClipSource(Part, Protocol):
+    """Finds the media of an event."""
+
+    def open(self, event: VerifyEvent, *, download: bool) -> AbstractAsyncContextManager[Clip]:
+        """Give the clip; temporary files live until the context ends.
+
+        Args:
+            event: whose media to find.
+            download: False when the model's server fetches the URL itself. The URL is checked
+                all the same.
+
+        Raises:
+            MediaError: on entering, when there is no usable clip.
+        """
+        ...
+
+
+class FrameSampler(Protocol):
+    """Turns clips into evidence."""
+
+    async def sample(self, clip: Clip, plan: SamplePlan) -> Evidence:
+        """Decode and sample.
+
+        Raises:
+            MediaError: the clip cannot be decoded within the limits.
+        """
+        ...
+
+
+class PromptBook(Part, Protocol):
+    """The alert types and their prompts, versioned. Names match without regard to case."""
+
+    async def find(self, alert_type: str) -> AlertConfig | None:
+        """Return the newest version of an alert type, or None."""
+        ...
+
+    async def list(self) -> Sequence[AlertConfig]:
+        """Return the newest version of every alert type, by name."""
+        ...
+
+    async def create(self, config: AlertConfig) -> AlertConfig:
+        """Add an alert type as version 1, or as the next version of a deleted one.
+
+        Raises:
+            AlreadyExists: there is one.
+        """
+        ...
+
+    async def replace(self, config: AlertConfig) -> AlertConfig:
+        """Store a new version of an existing alert type.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+    async def delete(self, alert_type: str) -> None:
+        """Retire an alert type; its versions stay for the verdicts that name them.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+
+class Ledger(Part, Protocol):
+    """Durable memory of what was accepted and how it ended.
+
+    A method that writes returns only after the write would survive a crash and a power cut.
+    """
+
+    async def accept(self, event: VerifyEvent) -> Accepted:
+        """Store an event, or find that its key is known. Idempotent.
+
+        Raises:
+            Overloaded: the backlog is full.
+            StoreUnavailable: the store cannot be written.
+        """
+        ...
+
+    async def claim(self, limit: int) -> Sequence[StoredEvent]:
+        """Take up to `limit` undecided events, oldest first, that nobody works on.
+
+        The attempt is counted before the work starts, so that an event which kills the process
+        is known as such.
+        """
+        ...
+
+    async def release(self, key: str) -> None:
+        """Put a claimed event back undecided, without counting the attempt."""
+        ...
+
+    async def commit(self, record: VerdictRecord, sinks: Sequence[str]) -> VerdictRecord | None:
+        """Store a verdict and its outbox entries in one transaction.
+
+        Returns:
+            The record with its `seq`, or None when the key was decided before (nothing changes).
+        """
+        ...
+
+    async def lookup(self, identity: str) -> VerdictRecord | StoredEvent | None:
+        """Find by submitted id, `Id` fingerprint or verdict key: the latest that carries it."""
+        ...
+
+    async def query(
+        self, wanted: VerdictFilter, *, limit: int, before: int | None = None
+    ) -> Sequence[VerdictRecord]:
+        """List verdicts, newest first, with `seq` below `before`."""
+        ...
+
+    async def since(
+        self, wanted: VerdictFilter, *, after: int, limit: int
+    ) -> Sequence[VerdictRecord]:
+        """List verdicts, oldest first, with `seq` above `after`."""
+        ...
+
+    async def last_seq(self) -> int:
+        """Return the `seq` of the newest verdict; 0 when there is none."""
+        ...
+
+    async def backlog(self) -> int:
+        """Return how many accepted events are undecided."""
+        ...
+
+    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+        """List deliveries whose time has come, oldest first.
+
+        Of several deliveries about one fingerprint only the oldest that is neither sent nor dead
+        is listed, so that a sink gets them in the order of their commits.
+        """
+        ...
+
+    async def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:
+        """Forget deliveries that succeeded."""
+        ...
+
+    async def mark_failed(self, entry: OutboxEntry, error: str, retry_at: datetime | None) -> None:
+        """Schedule the next delivery, or make the entry a dead letter when `retry_at` is None."""
+        ...
+
+    async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
+        """List deliveries that were given up, oldest first."""
+        ...
+
+    async def replay(self, ids: Sequence[int] | None) -> int:
+        """Schedule dead letters again: those with these ids, or all. Returns how many."""
+        ...
+
+
+class Sink(Part, Protocol):
+    """A place that verdicts are published to. Publishing the same verdict twice is harmless."""
+
+    @property
+    def name(self) -> str:
+        """The name in the outbox."""
+        ...
+
+    async def publish(self, entry: OutboxEntry) -> None:
+        """Deliver one verdict.
+
+        Raises:
+            DeliveryError: not now.
+            DeliveryRefused: never.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """Counts and times what happens. Never raises."""
+
+    def accepted(self, *, is_new: bool) -> None:
+        """An event was stored, or found to be known."""
+        ...
+
+    def decided(self, outcome: str, metric: str, latency_s: float) -> None:
+        """An event ended; `metric` is VSS's failure reason or ""."""
+        ...
+
+    def called_vlm(self, arm: str, seconds: float, *, ok: bool) -> None:
+        """A model's server answered or failed."""
+        ...
+
+    def delivered(self, sink: str, *, ok: bool) -> None:
+        """A sink took an entry or did not."""
+        ...
+
+    def observe(self, *, backlog: int, in_flight: int) -> None:
+        """Levels of the moment."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, injected so that tests can hold it still."""
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
