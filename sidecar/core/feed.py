@@ -1,0 +1,52 @@
+"""Fresh verdicts, shared by everybody who follows them."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from sidecar.core.bell import Bell, Ring
+from sidecar.model import VerdictFilter, VerdictRecord
+
+KEPT: Final = 1024
+
+
+class Feed:
+    """Keeps the latest verdicts, so that followers who are up to date need not ask the ledger.
+
+    For one event loop. Verdicts are added in the order of their `seq`.
+    """
+
+    def __init__(self) -> None:
+        self._bell = Bell()
+        self._latest: deque[VerdictRecord] = deque(maxlen=KEPT)
+
+    def add(self, record: VerdictRecord) -> None:
+        """Add a committed verdict and wake the followers."""
+        self._latest.append(record)
+        self._bell.ring()
+
+    def listen(self) -> Ring:
+        """Return the ring of the next verdict."""
+        return self._bell.listen()
+
+    @property
+    def last_seq(self) -> int:
+        """The `seq` of the newest verdict here; 0 when there is none."""
+        return self._latest[-1].seq if self._latest else 0
+
+    def since(self, wanted: VerdictFilter, after: int) -> Sequence[VerdictRecord] | None:
+        """Return the verdicts behind `after`, oldest first; None when not all are kept."""
+        if not self._latest or self._latest[0].seq > after + 1:
+            return None
+        return [it for it in self._latest if it.seq > after and is_wanted(it, wanted)]
+
+
+def is_wanted(record: VerdictRecord, wanted: VerdictFilter) -> bool:
+    """Tell whether a verdict passes a filter, by the rules of `Ledger.query`."""
+    return (
+        wanted.sensor_id in ("", record.sensor_id)
+        and wanted.category in ("", record.category)
+        and wanted.outcome in (None, record.outcome)
+        and (wanted.since is None or record.timestamp >= wanted.since)
+        and (wanted.until is None or record.timestamp <= wanted.until)
+    )

@@ -1,0 +1,93 @@
+"""Who an event is: VSS's document `Id` and the key under which it is decided once."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sidecar.model import EventKind
+
+_HMAC_KEY: Final = b"HMAC"
+_INCIDENT_FIELDS: Final = (
+    ("[info][primaryObjectId]", ("info", "primaryObjectId")),
+    ("category", ("category",)),
+    ("sensorId", ("sensorId",)),
+)
+_ALERT_FIELDS: Final = (
+    ("[analyticsModule][id]", ("analyticsModule", "id")),
+    ("[object][id]", ("object", "id")),
+    ("[place][name]", ("place", "name")),
+    ("[sensor][id]", ("sensor", "id")),
+)
+
+
+def iso_ms(moment: datetime) -> str:
+    """Write a time as VSS does: UTC, three digits of milliseconds, `Z`."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def fingerprint(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) -> str:
+    """Compute the document `Id`: hex HMAC-SHA1 of Logstash's fingerprint string.
+
+    `end` and the object ids are not part of it, so the updates of one incident share it.
+    Source: services/alert, mdx/utils/elastic_ready.py, and the Logstash pipeline of VSS.
+    """
+    fields = _INCIDENT_FIELDS if kind is EventKind.INCIDENT else _ALERT_FIELDS
+    parts = [(name, text(_at(raw, path))) for name, path in fields]
+    parts = [(name, value) for name, value in parts if value]
+    parts.append(("timestamp", iso_ms(timestamp)))
+    joined = "".join(f"|{name}|{value}" for name, value in parts) + "|"
+    return hmac.new(_HMAC_KEY, joined.encode(), "sha1").hexdigest()
+
+
+def verdict_key(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) -> str:
+    """Compute the key of a pipeline event, after VSS's dedup key (clients/dedup_state.py).
+
+    Two events with one key are the same question. An incident whose objects or completeness
+    changed is another one. Unlike VSS, an incident without objects keeps its sensor and category
+    in the key, so that two cameras never share one.
+    """
+    module = text(_at(raw, ("analyticsModule", "id")))
+    objects = raw.get("objectIds") or []
+    when = iso_ms(timestamp)
+    if kind is EventKind.ALERT and not objects:
+        sensor, thing = text(_at(raw, ("sensor", "id"))), text(_at(raw, ("object", "id")))
+        return _join("anomaly", when, (sensor, thing, module))
+    sensor = text(raw.get("sensorId") or _at(raw, ("sensor", "id"))).lower()
+    complete = text(_at(raw, ("info", "isComplete"))) in {"true", "True", "TRUE"}
+    digest = _short_digest(",".join(sorted(map(str, objects))).encode())
+    category = text(raw.get("category")).lower()
+    tail = (digest, category, module.lower(), str(complete).lower())
+    return _join(f"vlm:{_escape(sensor)}", when, tail)
+
+
+def on_demand_key(identity: str, body: bytes) -> str:
+    """Compute the key of an on-demand request: sending the same body again is the same question."""
+    return _join("ondemand", _short_digest(body), (identity,))
+
+
+def text(value: object) -> str:
+    """Write a scalar of an event as a string; None is ""."""
+    return "" if value is None else str(value)
+
+
+def _short_digest(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()[:16]
+
+
+def _join(head: str, middle: str, tail: Iterable[str]) -> str:
+    return ":".join((head, middle, *map(_escape, tail)))
+
+
+def _escape(part: str) -> str:
+    """Keep the parts apart when one holds the separator."""
+    return part.replace("%", "%25").replace(":", "%3A")
+
+
+def _at(raw: Mapping[str, Any], path: tuple[str, ...]) -> object:
+    node: object = raw
+    for name in path:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node

@@ -1,0 +1,172 @@
+"""From a submitted JSON object to the event that the rest of the service works on. Pure."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import orjson
+
+from sidecar.contract.body import validate
+from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody
+from sidecar.core.identity import fingerprint, on_demand_key, text, verdict_key
+from sidecar.errors import MediaRoute
+from sidecar.model import EventKind, MediaRequest, MediaType, Origin, StoredEvent, VerifyEvent
+
+_IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})
+"""services/alert, direct media: the formats that VSS takes for pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Checks events and gives them their identity.
+
+    Attributes:
+        ignore_event_media: pipeline events get their clip from the recorder even when they name
+            media themselves.
+    """
+
+    ignore_event_media: bool = False
+
+    def read(self, raw: Mapping[str, Any], kind: EventKind) -> VerifyEvent:
+        """Read a pipeline event.
+
+        Raises:
+            InvalidRequest: names every wrong field.
+        """
+        return self._read_incident(raw) if kind is EventKind.INCIDENT else self._read_alert(raw)
+
+    def read_on_demand(self, raw: Mapping[str, Any], now: datetime) -> VerifyEvent:
+        """Read an on-demand request, with VSS's defaults for what it leaves out.
+
+        Raises:
+            InvalidRequest: names every wrong field.
+        """
+        body = validate(OnDemandBody, raw)
+        identity = body.id or f"ondemand-{uuid.uuid4()}"
+        start = body.timestamp or now
+        defaults = {
+            "id": identity,
+            "sensorId": body.sensorId or text(_nested(raw, "sensor", "id")) or "ondemand",
+            "timestamp": start.isoformat(),
+            "end": (body.end or start).isoformat(),
+        }
+        missing = {name: value for name, value in defaults.items() if raw.get(name) in (None, "")}
+        return self._read_filled({**raw, **missing}, raw, identity)
+
+    def restore(self, stored: StoredEvent) -> VerifyEvent:
+        """Read an event again that was accepted before."""
+        if stored.origin is Origin.ON_DEMAND:
+            event = self._read_filled(stored.raw, stored.raw, text(stored.raw.get("id")))
+        else:
+            event = self.read(stored.raw, stored.kind)
+        return replace(event, key=stored.key, attempt=stored.attempt)
+
+    def _read_incident(self, raw: Mapping[str, Any]) -> VerifyEvent:
+        body = validate(IncidentBody, raw)
+        kind = EventKind.INCIDENT
+        document_id = fingerprint(kind, raw, body.timestamp)
+        return VerifyEvent(
+            key=verdict_key(kind, raw, body.timestamp),
+            id=body.id or body.incidentId or document_id,
+            fingerprint=document_id,
+            kind=kind,
+            origin=Origin.PIPELINE,
+            raw=raw,
+            sensor_id=body.sensorId,
+            category=body.category,
+            timestamp=body.timestamp,
+            end=body.end,
+            media=self._media(raw),
+            object_ids=tuple(body.objectIds),
+        )
+
+    def _read_alert(self, raw: Mapping[str, Any]) -> VerifyEvent:
+        body = validate(BehaviorBody, raw)
+        kind = EventKind.ALERT
+        objects = body.objectIds or ([body.object.id] if body.object.id else [])
+        return VerifyEvent(
+            key=verdict_key(kind, raw, body.timestamp),
+            id=body.id,
+            fingerprint=fingerprint(kind, raw, body.timestamp),
+            kind=kind,
+            origin=Origin.PIPELINE,
+            raw=raw,
+            sensor_id=body.sensor.id,
+            category=body.analyticsModule.id or body.event.type,
+            timestamp=body.timestamp,
+            end=body.end or body.timestamp,
+            media=self._media(raw),
+            object_ids=tuple(objects),
+        )
+
+    def _read_filled(
+        self, filled: Mapping[str, Any], body: Mapping[str, Any], identity: str
+    ) -> VerifyEvent:
+        """Read an on-demand event: an incident unless it says that it is an alert."""
+        kind = EventKind.ALERT if filled.get("notification_type") == "alert" else EventKind.INCIDENT
+        event = self._read_incident(filled)
+        return replace(
+            event,
+            key=on_demand_key(identity, orjson.dumps(body, option=orjson.OPT_SORT_KEYS)),
+            id=identity,
+            kind=kind,
+            origin=Origin.ON_DEMAND,
+            media=MediaRequest(MediaRoute.DIRECT, *_listed_media(_info(filled))),
+        )
+
+    def _media(self, raw: Mapping[str, Any]) -> MediaRequest:
+        if self.ignore_event_media:
+            return MediaRequest(MediaRoute.RECORDER)
+        info = _info(raw)
+        if info.get("media_urls"):
+            return MediaRequest(MediaRoute.DIRECT, *_listed_media(info))
+        path = text(info.get("video_path") or raw.get("videoPath"))
+        if path.startswith(("http://", "https://")):
+            return MediaRequest(MediaRoute.DIRECT, _type_of(info, path), (path,))
+        if path:
+            return MediaRequest(MediaRoute.LOCAL, _type_of(info, path), (path,))
+        return MediaRequest(MediaRoute.RECORDER)
+
+
+def kind_of(raw: Mapping[str, Any]) -> EventKind:
+    """Tell incident and alert apart by their fields, for callers that do not say."""
+    is_alert = raw.get("notification_type") == "alert" or (
+        "sensor" in raw and "sensorId" not in raw
+    )
+    return EventKind.ALERT if is_alert else EventKind.INCIDENT
+
+
+def _listed_media(info: Mapping[str, Any]) -> tuple[MediaType, tuple[str, ...]]:
+    """Read `media_urls`: a list, or a JSON list in a string as protobuf carries it."""
+    urls = info.get("media_urls")
+    if isinstance(urls, str):
+        try:
+            urls = orjson.loads(urls)
+        except orjson.JSONDecodeError:
+            urls = [urls]
+    refs = tuple(u for u in urls if isinstance(u, str) and u) if isinstance(urls, list) else ()
+    return _type_of(info, refs[0] if refs else ""), refs
+
+
+def _type_of(info: Mapping[str, Any], ref: str) -> MediaType:
+    """Take the stated type; VSS reads anything but `video` as pictures. Else go by the name."""
+    stated = info.get("media_type")
+    if stated:
+        return MediaType.VIDEO if stated == "video" else MediaType.IMAGE
+    suffix = PurePosixPath(ref.partition("?")[0]).suffix.lower()
+    return MediaType.IMAGE if suffix in _IMAGE_SUFFIXES else MediaType.VIDEO
+
+
+def _info(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    info = raw.get("info")
+    return info if isinstance(info, Mapping) else {}
+
+
+def _nested(raw: Mapping[str, Any], *path: str) -> object:
+    node: object = raw
+    for name in path:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node

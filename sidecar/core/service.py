@@ -1,0 +1,124 @@
+"""What every door can ask for. Doors translate; the rules are here and in `core.verify`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sidecar.core.bell import Bell
+from sidecar.core.feed import Feed
+from sidecar.core.intake import Intake
+from sidecar.errors import NotFound, UnknownCategory
+from sidecar.model import (
+    EventKind,
+    Health,
+    StoredEvent,
+    VerdictFilter,
+    VerdictRecord,
+    VerifyEvent,
+)
+from sidecar.ports import Clock, Ledger, Meter, Part, PromptBook
+
+FOLLOW_BATCH: Final = 100
+FOLLOW_IDLE_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The verification service as its doors see it.
+
+    Attributes:
+        parts: everything that must work for the service to be ready, by name.
+        sinks: where verdicts go, by name; one that is down delays only itself.
+        submitted: rung when an event was accepted.
+        feed: the latest verdicts.
+    """
+
+    intake: Intake
+    ledger: Ledger
+    prompts: PromptBook
+    parts: Mapping[str, Part]
+    sinks: Mapping[str, Part]
+    clock: Clock
+    meter: Meter
+    submitted: Bell
+    feed: Feed
+
+    async def submit(self, raw: Mapping[str, Any], kind: EventKind) -> VerifyEvent:
+        """Accept a pipeline event. When this returns, the event survives a crash.
+
+        Raises:
+            RequestError: refused; nothing was accepted.
+        """
+        return await self._accept(self.intake.read(raw, kind))
+
+    async def submit_on_demand(self, raw: Mapping[str, Any]) -> VerifyEvent:
+        """Accept an on-demand request about media that it names.
+
+        Raises:
+            RequestError: refused; nothing was accepted.
+        """
+        event = self.intake.read_on_demand(raw, self.clock.now())
+        if await self.prompts.find(event.category) is None:
+            raise UnknownCategory(f"No alert config found for category '{event.category}'")
+        return await self._accept(event)
+
+    async def find(self, identity: str) -> VerdictRecord | StoredEvent:
+        """Find by submitted id, `Id` or verdict key; a StoredEvent is not decided yet.
+
+        Raises:
+            NotFound: nothing was accepted under this identity.
+        """
+        found = await self.ledger.lookup(identity)
+        if found is None:
+            raise NotFound(f"No event was accepted under the id '{identity}'.")
+        return found
+
+    async def follow(
+        self, wanted: VerdictFilter, after: int | None
+    ) -> AsyncIterator[VerdictRecord | None]:
+        """Yield verdicts as they are committed, without end and without a gap.
+
+        Args:
+            wanted: which ones.
+            after: `seq` to resume behind; None starts with the next verdict.
+
+        Yields:
+            Records in order of `seq`; None when nothing happened for a while.
+        """
+        seq = await self.ledger.last_seq() if after is None else after
+        while True:
+            news = self.feed.listen()
+            batch, seq = await self._behind(wanted, seq)
+            for record in batch:
+                yield record
+            if not batch:
+                yield None
+                await news.wait(FOLLOW_IDLE_S)
+
+    async def health(self) -> Sequence[Health]:
+        """Ask every part whether it can work."""
+        named = {**self.parts, **self.sinks}
+        problems = await asyncio.gather(*(part.ping() for part in named.values()))
+        return [
+            Health(name, problem=problem, required=name in self.parts)
+            for name, problem in zip(named, problems, strict=True)
+        ]
+
+    async def _behind(self, wanted: VerdictFilter, seq: int) -> tuple[Sequence[VerdictRecord], int]:
+        """Return verdicts behind `seq`, and the `seq` up to which there are no others."""
+        fresh = self.feed.since(wanted, seq)
+        if fresh is not None:
+            return fresh, max(seq, self.feed.last_seq)
+        last = await self.ledger.last_seq()
+        stored = await self.ledger.since(wanted, after=seq, limit=FOLLOW_BATCH)
+        if len(stored) == FOLLOW_BATCH:
+            return stored, stored[-1].seq
+        return stored, max(seq, last, *(record.seq for record in stored))
+
+    async def _accept(self, event: VerifyEvent) -> VerifyEvent:
+        accepted = await self.ledger.accept(event)
+        self.meter.accepted(is_new=accepted.is_new)
+        if accepted.is_new:
+            self.submitted.ring()
+        return event

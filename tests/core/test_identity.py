@@ -1,0 +1,88 @@
+"""The document Id and the verdict key."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from payloads import BEHAVIOR, COLLISION
+
+from sidecar.core.identity import fingerprint, iso_ms, on_demand_key, verdict_key
+from sidecar.model import EventKind
+
+WHEN = datetime(2025, 9, 11, 0, 8, 27, 822_000, tzinfo=UTC)
+INCIDENT, ALERT = EventKind.INCIDENT, EventKind.ALERT
+
+
+def test_incident_fingerprint_follows_the_logstash_rule() -> None:
+    """Expected value: `printf '|[info][primaryObjectId]|...|' | openssl dgst -sha1 -hmac HMAC`."""
+    assert "5a5d9519bc141592eab3b96372b53bcf9db6bfdc" == fingerprint(INCIDENT, COLLISION, WHEN)
+
+
+def test_alert_fingerprint_skips_absent_parts() -> None:
+    """Expected value: openssl over analyticsModule, sensor and timestamp alone."""
+    when = datetime(2025, 1, 15, 14, 30, tzinfo=UTC)
+
+    assert "736fbbe9515ebc7606971c223beeb54632ec6541" == fingerprint(ALERT, BEHAVIOR, when)
+
+
+def test_an_update_of_an_incident_keeps_its_fingerprint() -> None:
+    """`end` and the objects are not part of the Id."""
+    update = {**COLLISION, "end": "2025-09-11T00:30:00Z", "objectIds": ["1"]}
+
+    assert fingerprint(INCIDENT, COLLISION, WHEN) == fingerprint(INCIDENT, update, WHEN)
+
+
+def test_times_are_written_in_utc_with_milliseconds() -> None:
+    """The zone of the sender does not change the identity."""
+    tokyo = datetime(2025, 9, 11, 9, 8, 27, 822_999, tzinfo=timezone(timedelta(hours=9)))
+
+    assert "2025-09-11T00:08:27.822Z" == iso_ms(tokyo)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sensorId": "LAFAYETTE_agnew"},
+        {"end": "2026-01-01T00:00:00Z"},
+        {"objectIds": list(reversed(COLLISION["objectIds"]))},
+        {"category": "Collision"},
+        {"place": {"name": "elsewhere"}},
+    ],
+)
+def test_what_vss_takes_for_the_same_question_has_one_key(change: dict[str, Any]) -> None:
+    """Case, order of objects, `end` and unrelated fields do not matter."""
+    changed = {**COLLISION, **change}
+
+    assert verdict_key(INCIDENT, COLLISION, WHEN) == verdict_key(INCIDENT, changed, WHEN)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sensorId": "other"},
+        {"objectIds": ["958741182"]},
+        {"objectIds": []},
+        {"category": "near miss"},
+        {"analyticsModule": {"id": "Other Module"}},
+        {"info": {**COLLISION["info"], "isComplete": "true"}},
+    ],
+)
+def test_another_question_has_another_key(change: dict[str, Any]) -> None:
+    """Sensor, objects, category, module and completeness make the question."""
+    changed = {**COLLISION, **change}
+
+    assert verdict_key(INCIDENT, COLLISION, WHEN) != verdict_key(INCIDENT, changed, WHEN)
+
+
+def test_separators_in_names_cannot_make_two_questions_one() -> None:
+    """`a:b` + `c` and `a` + `b:c` stay apart."""
+    first = {"sensor": {"id": "a:b"}, "object": {"id": "c"}}
+    second = {"sensor": {"id": "a"}, "object": {"id": "b:c"}}
+
+    assert verdict_key(ALERT, first, WHEN) != verdict_key(ALERT, second, WHEN)
+
+
+def test_on_demand_keys_tell_bodies_apart() -> None:
+    """The same id with other media is another question; the same body is the same one."""
+    assert on_demand_key("x", b"{1}") == on_demand_key("x", b"{1}")
+    assert on_demand_key("x", b"{1}") != on_demand_key("x", b"{2}")
