@@ -1,0 +1,74 @@
+"""Between rows of the ledger and values of the model."""
+
+from collections.abc import Sequence
+from sqlite3 import Row
+from typing import Any
+
+import orjson
+
+from sidecar.model import EventKind, Origin, OutboxEntry, Outcome, StoredEvent, VerdictRecord
+from sidecar.outside.sqlite import from_microseconds, to_microseconds
+
+
+def dump(document: Any) -> bytes:
+    """Write JSON; read-only mappings are written as objects."""
+    return orjson.dumps(document, default=dict)
+
+
+def to_row(record: VerdictRecord) -> Sequence[str | int | bytes]:
+    """Write a verdict in the order of its columns, without `seq`."""
+    return (
+        record.key,
+        record.id,
+        record.fingerprint,
+        record.kind,
+        record.sensor_id,
+        record.category,
+        record.outcome,
+        record.reason,
+        record.arm,
+        to_microseconds(record.timestamp),
+        to_microseconds(record.decided_at),
+        dump(record.document),
+    )
+
+
+def to_record(row: Row) -> VerdictRecord:
+    """Read a row of `verdicts`."""
+    return VerdictRecord(
+        key=row["key"],
+        id=row["id"],
+        fingerprint=row["fingerprint"],
+        kind=EventKind(row["kind"]),
+        sensor_id=row["sensor_id"],
+        category=row["category"],
+        outcome=Outcome(row["outcome"]),
+        reason=row["reason"],
+        arm=row["arm"],
+        timestamp=from_microseconds(row["timestamp"]),
+        decided_at=from_microseconds(row["decided_at"]),
+        document=orjson.loads(row["document"]),
+        seq=row["seq"],
+    )
+
+
+def to_event(row: Row) -> StoredEvent:
+    """Read a row of `events`."""
+    return StoredEvent(
+        key=row["key"],
+        kind=EventKind(row["kind"]),
+        origin=Origin(row["origin"]),
+        raw=orjson.loads(row["raw"]),
+        attempt=max(row["attempts"], 1),
+    )
+
+
+def to_entry(row: Row) -> OutboxEntry:
+    """Read a row of `outbox` joined with its verdict; its own id is called `delivery`."""
+    return OutboxEntry(
+        id=row["delivery"],
+        sink=row["sink"],
+        record=to_record(row),
+        attempts=row["attempts"],
+        last_error=row["last_error"],
+    )

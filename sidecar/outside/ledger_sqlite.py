@@ -1,0 +1,333 @@
+"""The ledger of one machine, in SQLite. `schema.sql` describes its tables."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from sqlite3 import Connection, Row
+from typing import Final, TypeVar
+
+from sidecar.errors import Overloaded, StoreUnavailable
+from sidecar.model import (
+    Accepted,
+    OutboxEntry,
+    StoredEvent,
+    VerdictFilter,
+    VerdictRecord,
+    VerifyEvent,
+)
+from sidecar.outside.ledger_rows import dump, to_entry, to_event, to_record, to_row
+from sidecar.outside.sqlite import Database, to_microseconds
+from sidecar.ports import Clock
+from sidecar.settings import LedgerSettings
+
+T = TypeVar("T")
+
+_CLAIM: Final = """
+    UPDATE events SET claimed = 1, attempts = attempts + 1
+    WHERE position IN (
+        SELECT position FROM events INDEXED BY events_unclaimed
+        WHERE claimed = 0 ORDER BY position LIMIT ?)
+    RETURNING position, key, kind, origin, raw, attempts
+"""
+_INSERT_EVENT: Final = """
+    INSERT INTO events (key, kind, origin, raw, accepted_at) VALUES (?, ?, ?, ?, ?)
+    RETURNING position
+"""
+_INSERT_VERDICT: Final = """
+    INSERT INTO verdicts (key, id, fingerprint, kind, sensor_id, category, outcome, reason, arm,
+        timestamp, decided_at, document)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO NOTHING RETURNING seq
+"""
+# An entry stands behind the other entries of its fingerprint that still have to be delivered.
+_INSERT_DELIVERY: Final = """
+    INSERT INTO outbox (seq, sink, fingerprint, next_at, behind)
+    VALUES (:seq, :sink, :fingerprint, :now, EXISTS (
+        SELECT 1 FROM outbox INDEXED BY outbox_line
+        WHERE sink = :sink AND fingerprint = :fingerprint AND dead = 0))
+"""
+_REVIVE_DELIVERY: Final = """
+    UPDATE outbox SET dead = 0, attempts = 0, next_at = :now, behind = EXISTS (
+        SELECT 1 FROM outbox AS other INDEXED BY outbox_line
+        WHERE other.sink = outbox.sink AND other.fingerprint = outbox.fingerprint
+            AND other.dead = 0)
+    WHERE id = :id AND dead = 1
+"""
+_ADVANCE_LINE: Final = """
+    UPDATE outbox SET behind = 0 WHERE behind = 1 AND id = (
+        SELECT id FROM outbox INDEXED BY outbox_line
+        WHERE sink = ? AND fingerprint = ? AND dead = 0 ORDER BY id LIMIT 1)
+"""
+_SELECT_DUE: Final = """
+    SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
+    FROM outbox INDEXED BY outbox_due JOIN verdicts USING (seq)
+    WHERE sink = ? AND next_at <= ? AND dead = 0 AND behind = 0
+    ORDER BY next_at, outbox.id LIMIT ?
+"""
+_SELECT_DEAD: Final = """
+    SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
+    FROM outbox INDEXED BY outbox_dead JOIN verdicts USING (seq)
+    WHERE dead = 1 ORDER BY outbox.id LIMIT ?
+"""
+
+
+class SqliteLedger:
+    """Fulfils `ports.Ledger` for one process. The database belongs to whoever opened it."""
+
+    def __init__(self, db: Database, settings: LedgerSettings, clock: Clock) -> None:
+        self._db = db
+        self._max_backlog = settings.max_backlog
+        self._clock = clock
+
+    async def ping(self) -> str:
+        """Return "" when the file can be written now, else what is wrong."""
+        try:
+            await self._db.write(lambda db: db.execute("UPDATE backlog SET events = events"))
+        except StoreUnavailable as error:
+            return error.detail
+        return ""
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing here to release."""
+
+    async def recover(self) -> int:
+        """Put back what a dead process had claimed; the attempts stay counted.
+
+        Call it once, before the first `claim`.
+
+        Returns:
+            How many events were put back.
+        """
+        sql = "UPDATE events SET claimed = 0 WHERE claimed = 1"
+        return await self._db.write(lambda db: db.execute(sql).rowcount)
+
+    async def accept(self, event: VerifyEvent) -> Accepted:
+        """Store an event, or find that its key is known; its id is remembered either way."""
+        raw = dump(event.raw)
+        return await self._db.write(partial(self._accept, event, raw, self._now()))
+
+    async def claim(self, limit: int) -> Sequence[StoredEvent]:
+        """Take up undecided events. Cancelled, it may leave events claimed until `recover`."""
+        rows = await self._db.write(
+            lambda db: db.execute(_CLAIM, (limit,)).fetchall(), durable=False
+        )
+        return [to_event(row) for row in sorted(rows, key=lambda row: int(row["position"]))]
+
+    async def release(self, key: str) -> None:
+        """Put a claimed event back undecided, without counting the attempt."""
+        sql = "UPDATE events SET claimed = 0, attempts = attempts - 1 WHERE key = ? AND claimed = 1"
+        await self._db.write(lambda db: db.execute(sql, (key,)), durable=False)
+
+    async def commit(self, record: VerdictRecord, sinks: Sequence[str]) -> VerdictRecord | None:
+        """Store a verdict and its outbox entries in one transaction; None when decided before."""
+        row = to_row(record)
+        seq = await self._db.write(partial(_commit, record, row, sinks, self._now()))
+        return None if seq is None else replace(record, seq=seq)
+
+    async def lookup(self, identity: str) -> VerdictRecord | StoredEvent | None:
+        """Find what a name stands for: the latest decided, else the latest accepted."""
+        return await self._db.read(partial(_lookup, identity))
+
+    async def query(
+        self, wanted: VerdictFilter, *, limit: int, before: int | None = None
+    ) -> Sequence[VerdictRecord]:
+        """List verdicts, newest first, with `seq` below `before`."""
+        bound = {} if before is None else {"seq < ?": before}
+        sql, values = build_query(wanted, bound, "DESC")
+        return await self._db.read(_fetch(sql, (*values, limit), to_record))
+
+    async def since(
+        self, wanted: VerdictFilter, *, after: int, limit: int
+    ) -> Sequence[VerdictRecord]:
+        """List verdicts, oldest first, with `seq` above `after`."""
+        sql, values = build_query(wanted, {"seq > ?": after}, "ASC")
+        return await self._db.read(_fetch(sql, (*values, limit), to_record))
+
+    async def last_seq(self) -> int:
+        """Return the `seq` of the newest verdict; 0 when there is none."""
+        return await self._number("SELECT coalesce(max(seq), 0) FROM verdicts")
+
+    async def backlog(self) -> int:
+        """Return how many accepted events are undecided."""
+        return await self._number("SELECT events FROM backlog")
+
+    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+        """List deliveries whose time has come, oldest first, one at a time per fingerprint."""
+        values = (sink, to_microseconds(now), limit)
+        return await self._db.read(_fetch(_SELECT_DUE, values, to_entry))
+
+    async def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:
+        """Forget deliveries that succeeded; the next of their fingerprints become due."""
+        await self._db.write(partial(_forget, entries), durable=False)
+
+    async def mark_failed(self, entry: OutboxEntry, error: str, retry_at: datetime | None) -> None:
+        """Schedule the next delivery, or make the entry a dead letter when `retry_at` is None."""
+        next_at = None if retry_at is None else to_microseconds(retry_at)
+        await self._db.write(partial(_fail, entry, error, next_at))
+
+    async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
+        """List deliveries that were given up, oldest first."""
+        return await self._db.read(_fetch(_SELECT_DEAD, (limit,), to_entry))
+
+    async def replay(self, ids: Sequence[int] | None) -> int:
+        """Schedule dead letters again, with all their attempts. Returns how many."""
+        return await self._db.write(partial(_revive, ids, self._now()))
+
+    def _accept(self, event: VerifyEvent, raw: bytes, now: int, db: Connection) -> Accepted:
+        names = (event.key, event.id, event.fingerprint)
+        decided = db.execute("SELECT * FROM verdicts WHERE key = ?", (event.key,)).fetchone()
+        if decided is not None:
+            _name(db, names, seq=decided["seq"], position=0)
+            return Accepted(event.key, is_new=False, verdict=to_record(decided))
+        known = db.execute("SELECT position FROM events WHERE key = ?", (event.key,)).fetchone()
+        if known is None:
+            self._check_backlog(db)
+            values = (event.key, event.kind, event.origin, raw, now)
+            position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
+        else:
+            position = known["position"]
+        _name(db, names, seq=0, position=position)
+        return Accepted(event.key, is_new=known is None)
+
+    def _check_backlog(self, db: Connection) -> None:
+        waiting = db.execute("SELECT events FROM backlog").fetchone()["events"]
+        if waiting >= self._max_backlog:
+            raise Overloaded(
+                f"{waiting} events wait for verification and at most {self._max_backlog} may. Send "
+                "again in a moment; if this lasts, add a model server or raise "
+                "SIDECAR_LEDGER__MAX_BACKLOG."
+            )
+
+    def _now(self) -> int:
+        return to_microseconds(self._clock.now())
+
+    async def _number(self, sql: str) -> int:
+        return await self._db.read(lambda db: int(db.execute(sql).fetchone()[0]))
+
+
+def build_query(
+    wanted: VerdictFilter, bound: dict[str, int], order: str
+) -> tuple[str, Sequence[str | int]]:
+    """Write the SELECT that lists verdicts; its last parameter, the limit, is left to the caller.
+
+    The inner SELECT finds the rows in one index without reading documents. The index is named,
+    so that the plan does not depend on statistics.
+    """
+    terms: dict[str, str | int] = {**bound}
+    terms |= _filter_terms(wanted)
+    index = next((index for term, index in _INDEXES.items() if term in terms), "")
+    sql = f"""
+        SELECT * FROM verdicts WHERE seq IN (
+            SELECT seq FROM verdicts {index} WHERE {" AND ".join(terms) or "TRUE"}
+            ORDER BY seq {order} LIMIT ?)
+        ORDER BY seq {order}
+    """  # noqa: S608 - put together from constants of this module
+    return sql, tuple(terms.values())
+
+
+_INDEXES: Final = {
+    "sensor_id = ?": "INDEXED BY verdicts_by_sensor",
+    "category = ?": "INDEXED BY verdicts_by_category",
+    "outcome = ?": "INDEXED BY verdicts_by_outcome",
+    "timestamp >= ?": "INDEXED BY verdicts_by_time",
+    "timestamp <= ?": "INDEXED BY verdicts_by_time",
+}
+"""Which index serves a query that has a term; the first that fits is taken."""
+
+
+def _filter_terms(wanted: VerdictFilter) -> dict[str, str | int]:
+    terms: dict[str, str | int] = {}
+    if wanted.sensor_id:
+        terms["sensor_id = ?"] = wanted.sensor_id
+    if wanted.category:
+        terms["category = ?"] = wanted.category
+    if wanted.outcome is not None:
+        terms["outcome = ?"] = wanted.outcome
+    if wanted.since is not None:
+        terms["timestamp >= ?"] = to_microseconds(wanted.since)
+    if wanted.until is not None:
+        terms["timestamp <= ?"] = to_microseconds(wanted.until)
+    return terms
+
+
+def _fetch(
+    sql: str, values: Sequence[str | int], convert: Callable[[Row], T]
+) -> Callable[[Connection], list[T]]:
+    return lambda db: [convert(row) for row in db.execute(sql, values)]
+
+
+def _name(db: Connection, names: Iterable[str], *, seq: int, position: int) -> None:
+    """Let an event be found under these names."""
+    rows = [(name, seq, position) for name in set(names) if name]
+    db.executemany("INSERT OR IGNORE INTO identities VALUES (?, ?, ?)", rows)
+
+
+def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None:
+    found = db.execute(
+        "SELECT seq, position FROM identities WHERE identity = ?"
+        " ORDER BY seq DESC, position DESC LIMIT 1",
+        (identity,),
+    ).fetchone()
+    if found is None:
+        return None
+    if found["seq"]:
+        return to_record(
+            db.execute("SELECT * FROM verdicts WHERE seq = ?", (found["seq"],)).fetchone()
+        )
+    return to_event(
+        db.execute("SELECT * FROM events WHERE position = ?", (found["position"],)).fetchone()
+    )
+
+
+def _commit(
+    record: VerdictRecord,
+    row: Sequence[str | int | bytes],
+    sinks: Sequence[str],
+    now: int,
+    db: Connection,
+) -> int | None:
+    inserted = db.execute(_INSERT_VERDICT, row).fetchone()
+    if inserted is None:
+        return None
+    seq = int(inserted["seq"])
+    db.execute(
+        "UPDATE identities SET seq = ?, position = 0"
+        " WHERE seq = 0 AND position = (SELECT position FROM events WHERE key = ?)",
+        (seq, record.key),
+    )
+    db.execute("DELETE FROM events WHERE key = ?", (record.key,))
+    _name(db, (record.key, record.id, record.fingerprint), seq=seq, position=0)
+    shared = {"seq": seq, "fingerprint": _line(record), "now": now}
+    db.executemany(_INSERT_DELIVERY, [{**shared, "sink": sink} for sink in sinks])
+    return seq
+
+
+def _forget(entries: Sequence[OutboxEntry], db: Connection) -> None:
+    db.executemany("DELETE FROM outbox WHERE id = ?", [(entry.id,) for entry in entries])
+    _advance(db, entries)
+
+
+def _fail(entry: OutboxEntry, error: str, next_at: int | None, db: Connection) -> None:
+    db.execute(
+        "UPDATE outbox SET attempts = attempts + 1, last_error = ?, dead = ?,"
+        " next_at = coalesce(?, next_at) WHERE id = ?",
+        (error, next_at is None, next_at, entry.id),
+    )
+    _advance(db, [entry])
+
+
+def _advance(db: Connection, entries: Sequence[OutboxEntry]) -> None:
+    """Let the next entry of each fingerprint go, when the one before it is gone."""
+    db.executemany(_ADVANCE_LINE, [(entry.sink, _line(entry.record)) for entry in entries])
+
+
+def _line(record: VerdictRecord) -> str:
+    return record.fingerprint or record.key
+
+
+def _revive(ids: Sequence[int] | None, now: int, db: Connection) -> int:
+    if ids is None:
+        dead = db.execute("SELECT id FROM outbox WHERE dead = 1 ORDER BY id").fetchall()
+        ids = [row["id"] for row in dead]
+    return db.executemany(_REVIVE_DELIVERY, [{"id": i, "now": now} for i in ids]).rowcount

@@ -1,0 +1,84 @@
+"""Small real implementations of ports, for tests."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from sidecar.model import OutboxEntry
+
+
+class FrozenClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, now: datetime = datetime(2026, 1, 31, 8, tzinfo=UTC)) -> None:
+        self._now = now
+        self._monotonic = 0.0
+
+    def now(self) -> datetime:
+        """Return the time that was set."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the seconds that it was moved on."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+
+class NullMeter:
+    """A meter that counts nothing."""
+
+    def accepted(self, *, is_new: bool) -> None:
+        """Ignore it."""
+
+    def decided(self, outcome: str, metric: str, latency_s: float) -> None:
+        """Ignore it."""
+
+    def called_vlm(self, arm: str, seconds: float, *, ok: bool) -> None:
+        """Ignore it."""
+
+    def delivered(self, sink: str, *, ok: bool) -> None:
+        """Ignore it."""
+
+    def observe(self, *, backlog: int, in_flight: int) -> None:
+        """Ignore it."""
+
+
+class MemorySink:
+    """A sink that keeps what it gets.
+
+    Args:
+        name: in the outbox.
+        failures: raised by the first deliveries, one each; then all succeed.
+
+    Attributes:
+        taken: the entries that it took, in order.
+        refused: the entries whose delivery failed, in order.
+    """
+
+    def __init__(self, name: str = "memory", failures: Iterable[Exception] = ()) -> None:
+        self._name = name
+        self._failures = list(failures)
+        self.taken: list[OutboxEntry] = []
+        self.refused: list[OutboxEntry] = []
+
+    @property
+    def name(self) -> str:
+        """The name in the outbox."""
+        return self._name
+
+    async def publish(self, entry: OutboxEntry) -> None:
+        """Fail as scripted, then take the entry."""
+        if self._failures:
+            self.refused.append(entry)
+            raise self._failures.pop(0)
+        self.taken.append(entry)
+
+    async def ping(self) -> str:
+        """Return "" once the scripted failures are over."""
+        return "scripted failure" if self._failures else ""
+
+    async def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,377 @@
+"""What every ledger does, whatever it is made of."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from ledger_samples import T0, a_record, an_event
+
+from sidecar.errors import Overloaded
+from sidecar.model import (
+    Accepted,
+    EventKind,
+    Origin,
+    Outcome,
+    StoredEvent,
+    VerdictFilter,
+    VerdictRecord,
+)
+from sidecar.ports import Ledger
+from sidecar.testing.fakes import FrozenClock
+
+ANY = VerdictFilter()
+
+
+async def decide(ledger: Ledger, key: str, *sinks: str, **changes: object) -> VerdictRecord:
+    record = await ledger.commit(a_record(key, **changes), sinks)
+    assert record is not None
+    return record
+
+
+async def test_accept_tells_new_from_known(ledger: Ledger) -> None:
+    """The first event of a key is new, the second is not, and no verdict exists yet."""
+    answers = [await ledger.accept(an_event()), await ledger.accept(an_event())]
+
+    assert answers == [Accepted("key-1", is_new=True), Accepted("key-1", is_new=False)]
+    assert await ledger.backlog() == 1
+
+
+async def test_accept_of_a_decided_key_answers_with_its_verdict(ledger: Ledger) -> None:
+    """A key that was decided is not work again; its verdict comes back at once."""
+    await ledger.accept(an_event())
+    record = await decide(ledger, "key-1")
+
+    assert await ledger.accept(an_event()) == Accepted("key-1", is_new=False, verdict=record)
+    assert await ledger.claim(10) == []
+
+
+async def test_concurrent_accepts_of_one_key_make_one_event(ledger: Ledger) -> None:
+    """Of many callers with the same key exactly one is told that it is new."""
+    answers = await asyncio.gather(*(ledger.accept(an_event()) for _ in range(20)))
+
+    assert [answer.is_new for answer in answers].count(True) == 1
+    assert len(await ledger.claim(10)) == 1
+
+
+async def test_full_backlog_refuses_new_events(ledger: Ledger) -> None:
+    """The refusal names the numbers and a way out; known keys still get their answer."""
+    for number in range(5):
+        await ledger.accept(an_event(f"key-{number}"))
+
+    with pytest.raises(Overloaded, match=r"5 events wait .* at most 5 may\. Send again"):
+        await ledger.accept(an_event("key-5"))
+    assert not (await ledger.accept(an_event("key-0"))).is_new
+    assert await ledger.backlog() == 5
+
+
+async def test_verdict_makes_room_in_the_backlog(ledger: Ledger) -> None:
+    """A decided event no longer counts."""
+    for number in range(5):
+        await ledger.accept(an_event(f"key-{number}"))
+    await decide(ledger, "key-3")
+
+    assert (await ledger.accept(an_event("key-5"))).is_new
+    assert await ledger.backlog() == 5
+
+
+async def test_claim_gives_the_event_as_it_was_accepted(ledger: Ledger) -> None:
+    """Kind, origin and every unknown field of the raw event come back."""
+    event = an_event(kind=EventKind.ALERT, origin=Origin.ON_DEMAND)
+    await ledger.accept(event)
+
+    expected = StoredEvent("key-1", EventKind.ALERT, Origin.ON_DEMAND, event.raw, attempt=1)
+    assert await ledger.claim(10) == [expected]
+
+
+async def test_claim_takes_the_oldest_once(ledger: Ledger) -> None:
+    """Events are claimed in the order of their acceptance, and none by two claims."""
+    for key in ("b", "a", "c"):
+        await ledger.accept(an_event(key))
+    first, second, third = [await ledger.claim(2) for _ in range(3)]
+
+    assert [event.key for event in first] == ["b", "a"]
+    assert [event.key for event in second] == ["c"]
+    assert third == []
+
+
+async def test_concurrent_claims_share_no_event(ledger: Ledger) -> None:
+    """Claims at the same time divide the events between them."""
+    for number in range(5):
+        await ledger.accept(an_event(f"key-{number}"))
+    batches = await asyncio.gather(*(ledger.claim(2) for _ in range(4)))
+
+    keys = [event.key for batch in batches for event in batch]
+    assert sorted(keys) == [f"key-{number}" for number in range(5)]
+
+
+async def test_released_event_comes_first_again_with_the_same_attempt(ledger: Ledger) -> None:
+    """Giving an event back does not count as an attempt, and it keeps its place."""
+    await ledger.accept(an_event("a"))
+    await ledger.accept(an_event("b"))
+    await ledger.claim(1)
+    await ledger.release("a")
+
+    claimed = await ledger.claim(10)
+    assert [(event.key, event.attempt) for event in claimed] == [("a", 1), ("b", 1)]
+
+
+async def test_release_of_an_unclaimed_event_changes_nothing(ledger: Ledger) -> None:
+    """A release without a claim does not lower the attempts."""
+    await ledger.accept(an_event())
+    await ledger.release("key-1")
+
+    assert [event.attempt for event in await ledger.claim(1)] == [1]
+
+
+async def test_commit_returns_the_record_with_its_position(ledger: Ledger) -> None:
+    """`seq` grows with each verdict, and the newest is the last."""
+    first = await decide(ledger, "a")
+    second = await decide(ledger, "b")
+
+    assert first == a_record("a", seq=first.seq)
+    assert 0 < first.seq < second.seq == await ledger.last_seq()
+
+
+async def test_last_seq_of_an_empty_ledger_is_zero(ledger: Ledger) -> None:
+    """Without verdicts the newest position is 0."""
+    assert await ledger.last_seq() == 0
+
+
+async def test_second_commit_of_a_key_changes_nothing(ledger: Ledger) -> None:
+    """The first verdict stays, and nothing more is published."""
+    record = await decide(ledger, "key-1", "sink")
+    again = await ledger.commit(a_record(outcome=Outcome.REJECTED), ["sink"])
+
+    assert again is None
+    assert await ledger.lookup("key-1") == record
+    assert len(await ledger.due("sink", T0, 10)) == 1
+
+
+async def test_lookup_finds_an_undecided_event_by_all_its_names(ledger: Ledger) -> None:
+    """Key, submitted id and fingerprint lead to the stored event."""
+    await ledger.accept(an_event())
+
+    stored = StoredEvent("key-1", EventKind.INCIDENT, Origin.PIPELINE, an_event().raw)
+    for name in ("key-1", "id of key-1", "fingerprint of key-1"):
+        assert await ledger.lookup(name) == stored
+
+
+async def test_lookup_finds_a_verdict_by_all_names_of_its_event(ledger: Ledger) -> None:
+    """Ids under which the same event was submitted again lead to its verdict too."""
+    await ledger.accept(an_event())
+    await ledger.accept(an_event(id="before the verdict"))
+    record = await decide(ledger, "key-1")
+    await ledger.accept(an_event(id="after the verdict"))
+
+    names = ("key-1", "id of key-1", "fingerprint of key-1")
+    for name in (*names, "before the verdict", "after the verdict"):
+        assert await ledger.lookup(name) == record
+
+
+async def test_lookup_of_nothing_known(ledger: Ledger) -> None:
+    """An unknown name and an empty one lead nowhere."""
+    await ledger.accept(an_event(id=""))
+
+    assert await ledger.lookup("unknown") is None
+    assert await ledger.lookup("") is None
+
+
+async def test_shared_name_means_the_latest_verdict(ledger: Ledger) -> None:
+    """Updates of an incident share a fingerprint: the one decided last is what it stands for."""
+    for key in ("a", "b", "c"):
+        await ledger.accept(an_event(key, fingerprint="incident"))
+    await decide(ledger, "b", fingerprint="incident")
+    latest = await decide(ledger, "a", fingerprint="incident")
+
+    assert await ledger.lookup("incident") == latest
+
+
+async def test_shared_name_without_a_verdict_means_the_latest_event(ledger: Ledger) -> None:
+    """Before any verdict, the event that was accepted last answers."""
+    for key in ("a", "b"):
+        await ledger.accept(an_event(key, fingerprint="incident"))
+    found = await ledger.lookup("incident")
+
+    assert isinstance(found, StoredEvent)
+    assert found.key == "b"
+
+
+async def test_query_lists_newest_first_in_pages(ledger: Ledger) -> None:
+    """The last `seq` of a page is where the next one goes on."""
+    for key in "abcde":
+        await decide(ledger, key)
+    first = await ledger.query(ANY, limit=2)
+    second = await ledger.query(ANY, limit=2, before=first[-1].seq)
+    third = await ledger.query(ANY, limit=2, before=second[-1].seq)
+
+    assert [[record.key for record in page] for page in (first, second, third)] == [
+        ["e", "d"],
+        ["c", "b"],
+        ["a"],
+    ]
+
+
+async def test_since_lists_oldest_first_behind_a_position(ledger: Ledger) -> None:
+    """A follower that gives the last `seq` it saw misses nothing and sees nothing twice."""
+    records = [await decide(ledger, key) for key in "abcd"]
+
+    assert await ledger.since(ANY, after=0, limit=2) == records[:2]
+    assert await ledger.since(ANY, after=records[1].seq, limit=10) == records[2:]
+    assert await ledger.since(ANY, after=records[3].seq, limit=10) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (VerdictFilter(sensor_id="camera-2"), "db"),
+        (VerdictFilter(category="fire"), "dc"),
+        (VerdictFilter(outcome=Outcome.REJECTED), "b"),
+        (VerdictFilter(outcome=Outcome.NONE), "c"),
+        (VerdictFilter(since=T0 + timedelta(seconds=2)), "dc"),
+        (VerdictFilter(until=T0 + timedelta(seconds=1)), "ba"),
+        (VerdictFilter(since=T0 + timedelta(seconds=1), until=T0 + timedelta(seconds=2)), "cb"),
+        (VerdictFilter(sensor_id="camera-2", category="fire"), "d"),
+        (VerdictFilter(category="fire", outcome=Outcome.CONFIRMED, since=T0), "d"),
+        (VerdictFilter(sensor_id="camera-2", until=T0 + timedelta(seconds=2)), "b"),
+        (VerdictFilter(sensor_id="camera-3"), ""),
+    ],
+)
+async def test_filters_narrow_the_list(
+    ledger: Ledger, wanted: VerdictFilter, expected: str
+) -> None:
+    """Each criterion works alone and together with others, in both directions."""
+    second = timedelta(seconds=1)
+    await decide(ledger, "a")
+    await decide(ledger, "b", sensor_id="camera-2", outcome=Outcome.REJECTED, timestamp=T0 + second)
+    await decide(ledger, "c", category="fire", outcome=Outcome.NONE, timestamp=T0 + 2 * second)
+    await decide(ledger, "d", sensor_id="camera-2", category="fire", timestamp=T0 + 3 * second)
+
+    newest = await ledger.query(wanted, limit=10, before=1000)
+    oldest = await ledger.since(wanted, after=0, limit=10)
+    assert "".join(record.key for record in newest) == expected
+    assert "".join(record.key for record in oldest) == expected[::-1]
+
+
+async def test_commit_leaves_an_entry_for_each_sink(ledger: Ledger) -> None:
+    """Every sink finds the verdict in its own outbox, and only there."""
+    record = await decide(ledger, "key-1", "webhook", "console")
+
+    for sink in ("webhook", "console"):
+        (entry,) = await ledger.due(sink, T0, 10)
+        assert (entry.sink, entry.record, entry.attempts) == (sink, record, 0)
+    assert await ledger.due("other", T0, 10) == []
+
+
+async def test_due_lists_the_oldest_first_up_to_the_limit(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    """Entries come in the order in which they fell due."""
+    for key in "abc":
+        await decide(ledger, key, "sink")
+        clock.advance(1)
+
+    entries = await ledger.due("sink", clock.now(), 2)
+    assert [entry.record.key for entry in entries] == ["a", "b"]
+
+
+async def test_sent_entries_are_forgotten(ledger: Ledger) -> None:
+    """What was sent is not due again; marking it twice does no harm."""
+    for key in "abc":
+        await decide(ledger, key, "sink")
+    entries = await ledger.due("sink", T0, 10)
+    await ledger.mark_sent(entries[:2])
+    await ledger.mark_sent(entries[:2])
+
+    assert await ledger.due("sink", T0, 10) == entries[2:]
+
+
+async def test_failed_entry_waits_for_its_time(ledger: Ledger) -> None:
+    """Before the retry it is not due; then it is, with one more attempt and the error."""
+    await decide(ledger, "key-1", "sink")
+    (entry,) = await ledger.due("sink", T0, 10)
+    retry_at = T0 + timedelta(seconds=30)
+    await ledger.mark_failed(entry, "connection refused", retry_at)
+
+    assert await ledger.due("sink", retry_at - timedelta(microseconds=1), 10) == []
+    (again,) = await ledger.due("sink", retry_at, 10)
+    assert (again.id, again.attempts, again.last_error) == (entry.id, 1, "connection refused")
+
+
+async def test_one_fingerprint_is_due_one_at_a_time(ledger: Ledger) -> None:
+    """A newer update of an incident waits until the older one was sent, even over its retries."""
+    for key in "abc":
+        await decide(ledger, key, "sink", fingerprint="incident")
+    later = T0 + timedelta(minutes=1)
+    (first,) = await ledger.due("sink", T0, 10)
+    await ledger.mark_failed(first, "down", later)
+    meanwhile = await ledger.due("sink", T0, 10)
+    (again,) = await ledger.due("sink", later, 10)
+    await ledger.mark_sent([again])
+    (second,) = await ledger.due("sink", later, 10)
+
+    assert [first.record.key, again.record.key, second.record.key] == ["a", "a", "b"]
+    assert meanwhile == []
+
+
+async def test_verdicts_without_a_fingerprint_do_not_wait_for_each_other(ledger: Ledger) -> None:
+    """Only a shared fingerprint makes a line."""
+    for key in "ab":
+        await decide(ledger, key, "sink", fingerprint="")
+
+    assert len(await ledger.due("sink", T0, 10)) == 2
+
+
+async def test_given_up_entry_is_a_dead_letter(ledger: Ledger) -> None:
+    """It is never due again, is listed with its error, and lets the next of its line go."""
+    await decide(ledger, "a", "sink", fingerprint="incident")
+    await decide(ledger, "b", "sink", fingerprint="incident")
+    (entry,) = await ledger.due("sink", T0, 10)
+    await ledger.mark_failed(entry, "410 Gone", None)
+
+    (dead,) = await ledger.dead_letters(limit=10)
+    assert (dead.id, dead.attempts, dead.last_error) == (entry.id, 1, "410 Gone")
+    assert [due.record.key for due in await ledger.due("sink", T0, 10)] == ["b"]
+
+
+async def test_dead_letters_are_listed_oldest_first(ledger: Ledger) -> None:
+    """The limit keeps the oldest."""
+    for key in "abc":
+        await decide(ledger, key, "sink")
+    for entry in reversed(await ledger.due("sink", T0, 10)):
+        await ledger.mark_failed(entry, "gone", None)
+
+    dead = await ledger.dead_letters(limit=2)
+    assert [entry.record.key for entry in dead] == ["a", "b"]
+
+
+async def test_replay_schedules_chosen_dead_letters(ledger: Ledger, clock: FrozenClock) -> None:
+    """Only the named ones become due, with all their attempts; the others stay dead."""
+    for key in "abc":
+        await decide(ledger, key, "sink")
+    entries = await ledger.due("sink", T0, 10)
+    for entry in entries:
+        await ledger.mark_failed(entry, "gone", None)
+    clock.advance(60)
+    count = await ledger.replay([entries[1].id, 999])
+
+    (due,) = await ledger.due("sink", clock.now(), 10)
+    assert (count, due.id, due.attempts) == (1, entries[1].id, 0)
+    assert len(await ledger.dead_letters(limit=10)) == 2
+
+
+async def test_replay_of_all_leaves_no_dead_letter(ledger: Ledger) -> None:
+    """Without ids every dead letter is scheduled; of one fingerprint the oldest goes first."""
+    for key in "ab":
+        await decide(ledger, key, "sink", fingerprint="incident")
+        (entry,) = await ledger.due("sink", T0, 10)
+        await ledger.mark_failed(entry, "gone", None)
+
+    assert await ledger.replay(None) == 2
+    assert await ledger.replay(None) == 0
+    assert await ledger.dead_letters(limit=10) == []
+    assert [entry.record.key for entry in await ledger.due("sink", T0, 10)] == ["a"]
+
+
+async def test_ledger_that_can_be_written_pings_well(ledger: Ledger) -> None:
+    """A healthy ledger has nothing to report."""
+    assert await ledger.ping() == ""
