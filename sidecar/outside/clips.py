@@ -1,0 +1,164 @@
+"""From an event to its media: URLs that it names, files that it names, or VSS's recorder."""
+
+import asyncio
+import stat
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from sidecar.errors import EmptyMediaList, MediaForbidden, MediaMissing, MediaRoute, NoMedia
+from sidecar.model import Clip, MediaRequest, MediaType, VerifyEvent
+from sidecar.outside.fetch import GuardedFetcher
+from sidecar.outside.vst import VstClient
+from sidecar.settings import MediaSettings
+
+_NO_RECORDER: Final = (
+    "The event names no media. Put URLs into info.media_urls or a file path into "
+    "info.video_path, or set SIDECAR_VST__BASE_URL so that the clip is asked from VST."
+)
+_NEEDS_URL: Final = (
+    "This arm's evidence form is `url`, but the event names a local file, which has no URL. "
+    "Put a URL into info.media_urls, or set the arm's evidence to `video` or `frames`."
+)
+
+
+class Clips:
+    """Finds the media of events; `sidecar.ports.ClipSource`.
+
+    Args:
+        media: limits and allowed folders.
+        fetcher: downloads and checks URLs. Closed together with this object.
+        vst: the recorder, closed as well; None when there is none.
+    """
+
+    def __init__(
+        self, media: MediaSettings, fetcher: GuardedFetcher, vst: VstClient | None
+    ) -> None:
+        self._media = media
+        self._fetcher = fetcher
+        self._vst = vst
+
+    @asynccontextmanager
+    async def open(self, event: VerifyEvent, *, download: bool) -> AsyncIterator[Clip]:
+        """Give the clip; its downloads are deleted when the context ends.
+
+        Args:
+            event: whose media to find.
+            download: False gives checked URLs only.
+
+        Raises:
+            MediaError: there is no usable clip.
+        """
+        if not download:
+            yield await self._find(event, None)
+            return
+        with tempfile.TemporaryDirectory(prefix="sidecar-clip-") as folder:
+            yield await self._find(event, Path(folder))
+
+    async def ping(self) -> str:
+        """Return "" when the recorder answers or there is none, else what is wrong."""
+        return await self._vst.ping() if self._vst is not None else ""
+
+    async def close(self) -> None:
+        """Close the fetcher and the recorder's client."""
+        await self._fetcher.close()
+        if self._vst is not None:
+            await self._vst.close()
+
+    async def _find(self, event: VerifyEvent, folder: Path | None) -> Clip:
+        match event.media.route:
+            case MediaRoute.DIRECT:
+                return await self._direct(event.media, folder)
+            case MediaRoute.LOCAL:
+                return await self._local(event.media, folder)
+            case MediaRoute.RECORDER:
+                return await self._recorded(event, folder)
+
+    async def _direct(self, media: MediaRequest, folder: Path | None) -> Clip:
+        if not media.refs:
+            raise EmptyMediaList
+        urls = self._selected(media)
+        paths = []
+        for url in urls:
+            if folder is None:
+                await self._fetcher.check(url)
+            else:
+                paths.append(await self._fetcher.download(url, folder))
+        source = media.refs[0] if len(media.refs) == 1 else ""
+        return Clip(media.type, tuple(paths), urls, source, total=len(media.refs))
+
+    async def _local(self, media: MediaRequest, folder: Path | None) -> Clip:
+        if folder is None:
+            raise MediaForbidden(_NEEDS_URL)
+        if not media.refs:
+            raise NoMedia(_NO_RECORDER)
+        paths = [
+            await asyncio.to_thread(find_file, ref, self._media.allowed_roots)
+            for ref in self._selected(media)
+        ]
+        return Clip(media.type, tuple(paths), total=len(media.refs))
+
+    async def _recorded(self, event: VerifyEvent, folder: Path | None) -> Clip:
+        if self._vst is None:
+            raise NoMedia(_NO_RECORDER)
+        url = await self._vst.resolve(event)
+        if folder is None:
+            await self._fetcher.probe(url, trusted=True)
+            return Clip(event.media.type, (), (url,), url)
+        path = await self._fetcher.download(url, folder, trusted=True)
+        return Clip(event.media.type, (path,), (url,), url)
+
+    def _selected(self, media: MediaRequest) -> tuple[str, ...]:
+        return media.refs[: 1 if media.type is MediaType.VIDEO else self._media.max_items]
+
+
+def find_file(ref: str, roots: tuple[Path, ...]) -> Path:
+    """Return the real path of a file below one of `roots`.
+
+    Args:
+        ref: absolute, or relative to any of the roots. Links are followed before the check.
+        roots: folders whose files may be read.
+
+    Raises:
+        MediaForbidden: outside of every root, or not a regular file.
+        MediaMissing: below a root, but there is no such file.
+    """
+    if not roots:
+        raise MediaForbidden(
+            "The event names a local file, but no folder is allowed. "
+            "List folders in SIDECAR_MEDIA__ALLOWED_ROOTS."
+        )
+    inside = [path for root in roots if (path := _resolved(root, ref)) is not None]
+    name = Path(ref).name[:80]
+    if not inside:
+        raise MediaForbidden(
+            f"{name} is not below an allowed folder. Move it there, or add its folder to "
+            "SIDECAR_MEDIA__ALLOWED_ROOTS."
+        )
+    modes = {path: mode for path in inside if (mode := _mode(path))}
+    if not modes:
+        raise MediaMissing(f"{name} does not exist or cannot be read. Check info.video_path.")
+    found, mode = next(iter(modes.items()))
+    if not stat.S_ISREG(mode):
+        raise MediaForbidden(f"{name} is not a regular file.")
+    return found
+
+
+def _resolved(root: Path, ref: str) -> Path | None:
+    """Follow `ref` from `root`; None when it leads out, through links or `..`, or is no path."""
+    try:
+        real_root = root.resolve()
+        path = (real_root / ref).resolve()
+    except (OSError, ValueError, RuntimeError):  # name too long, NUL byte, loop of links
+        return None
+    return path if path.is_relative_to(real_root) else None
+
+
+def _mode(path: Path) -> int:
+    """Return type and permissions of a file; 0 when it cannot be looked at."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0

@@ -1,0 +1,165 @@
+"""From clips to what a model is shown: few, small, evenly spaced frames with true times."""
+
+import asyncio
+import io
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from sidecar.errors import MediaSingleFrame
+from sidecar.model import Clip, Evidence, EvidenceForm, Frame, MediaType, SamplePlan
+from sidecar.outside.container import check_file
+from sidecar.outside.decode import decode_image, decode_pictures, exact_area, read_timeline
+from sidecar.outside.sampling import fit_size, sample_times, shown_at
+from sidecar.settings import MediaSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Picture = np.ndarray[Any, np.dtype[np.uint8]]
+
+JPEG_QUALITY: Final = 92
+_X264: Final = {"crf": "8", "preset": "veryfast"}
+_RATE_DENOMINATOR: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """Pictures of one clip with their times in seconds; `duration_s` is 0.0 for images."""
+
+    pictures: "Sequence[Picture]"
+    times_s: tuple[float, ...]
+    duration_s: float
+
+
+class PyavSampler:
+    """Decodes with FFmpeg; `sidecar.ports.FrameSampler`.
+
+    Each clip is decoded by one thread and `decode_workers` clips at the same time: FFmpeg's own
+    threads would shorten one decode, but add none to the clips per second of a busy machine.
+    """
+
+    def __init__(self, settings: MediaSettings) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(settings.decode_workers, thread_name_prefix="decode")
+
+    async def sample(self, clip: Clip, plan: SamplePlan) -> Evidence:
+        """Decode and sample; a form `url` passes the URLs on, and images are always frames.
+
+        Raises:
+            MediaError: the clip cannot be decoded within the limits.
+        """
+        if plan.form is EvidenceForm.URL:
+            return Evidence(EvidenceForm.URL, clip.type, urls=clip.urls)
+        stop = threading.Event()
+        work = partial(_sample, clip, plan, self._settings, stop)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            stop.set()
+
+    async def close(self) -> None:
+        """Give up clips that wait; those being decoded end by themselves. Safe to call twice."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _sample(clip: Clip, plan: SamplePlan, limits: MediaSettings, stop: threading.Event) -> Evidence:
+    for path in clip.paths:
+        check_file(path, limits.max_bytes)
+    if clip.type is MediaType.IMAGE:
+        return _as_frames(clip, _read_images(clip, plan, limits))
+    sampled = _read_clip(clip, plan, limits, stop)
+    if plan.form is EvidenceForm.VIDEO:
+        return _as_video(clip, sampled, plan)
+    return _as_frames(clip, sampled)
+
+
+def _read_clip(
+    clip: Clip, plan: SamplePlan, limits: MediaSettings, stop: threading.Event
+) -> _Sampled:
+    path = clip.paths[0]
+    timeline = read_timeline(path, limits)
+    if len(timeline.shown) == 1:
+        raise MediaSingleFrame(
+            f"{path.name} is a video with a single frame. Send it with media_type image."
+        )
+    times = sample_times(timeline.duration_s, plan)
+    wanted = shown_at(timeline.shown, timeline.time_base, times)
+    size = fit_size(timeline.width, timeline.height, len(wanted), plan)
+    pictures = decode_pictures(path, timeline, wanted, size, limits, stop)
+    seconds = tuple(timeline.seconds(tick) for tick in pictures)
+    return _Sampled(tuple(pictures.values()), seconds, timeline.duration_s)
+
+
+def _read_images(clip: Clip, plan: SamplePlan, limits: MediaSettings) -> _Sampled:
+    count = len(clip.paths)
+    fit = partial(fit_size, count=count, plan=plan)
+    pictures = tuple(decode_image(path, limits, fit) for path in clip.paths)
+    return _Sampled(pictures, (0.0,) * count, 0.0)
+
+
+def _as_frames(clip: Clip, sampled: _Sampled) -> Evidence:
+    frames = (Frame(t, to_jpeg(p)) for t, p in zip(sampled.times_s, sampled.pictures, strict=True))
+    height, width = sampled.pictures[0].shape[:2]
+    return Evidence(
+        EvidenceForm.FRAMES,
+        clip.type,
+        frames=tuple(frames),
+        timestamps_s=sampled.times_s,
+        width=width,
+        height=height,
+        duration_s=sampled.duration_s,
+    )
+
+
+def _as_video(clip: Clip, sampled: _Sampled, plan: SamplePlan) -> Evidence:
+    height, width = sampled.pictures[0].shape[:2]
+    return Evidence(
+        EvidenceForm.VIDEO,
+        clip.type,
+        video=to_mp4(sampled.pictures, true_rate(sampled.times_s, plan.fps)),
+        timestamps_s=sampled.times_s,
+        width=width,
+        height=height,
+        duration_s=sampled.duration_s,
+    )
+
+
+def true_rate(times_s: Sequence[float], default: float) -> Fraction:
+    """Return the mean rate of frames at these times; `default` for a single one."""
+    rate = (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else default
+    return Fraction(rate).limit_denominator(_RATE_DENOMINATOR)
+
+
+def to_jpeg(picture: "Picture") -> bytes:
+    """Compress a picture as JPEG."""
+    import cv2
+
+    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return jpeg.tobytes()
+
+
+def to_mp4(pictures: "Sequence[Picture]", rate: Fraction) -> bytes:
+    """Write pictures of one even size as an H.264 MP4 of `rate` frames per second.
+
+    Nearly lossless; without reordered frames, so that each loader counts them alike.
+    """
+    import av
+
+    target = io.BytesIO()
+    height, width = pictures[0].shape[:2]
+    with av.open(target, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=rate, options=_X264)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.max_b_frames = 0
+        stream.codec_context.thread_count = 1
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            yuv = frame.reformat(format="yuv420p", interpolation=exact_area())
+            container.mux(stream.encode(yuv))
+        container.mux(stream.encode(None))
+    return target.getvalue()

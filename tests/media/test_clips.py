@@ -1,0 +1,335 @@
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import (
+    EmptyMediaList,
+    MediaForbidden,
+    MediaMissing,
+    MediaRoute,
+    MediaUnreachable,
+    NoMedia,
+    RecordingNotFound,
+)
+from sidecar.model import Clip, MediaType, VerifyEvent
+from sidecar.outside.clips import Clips
+from sidecar.outside.fetch import GuardedFetcher
+from sidecar.outside.vst import VstClient
+from sidecar.settings import MediaSettings, VstSettings
+from sidecar.testing.fake_vst import CLIP, FILE, FakeVst, Scripted
+from sidecar.testing.fakes import FrozenClock
+from sidecar.testing.media import write_image, write_motion
+
+MakeEvent = Callable[..., VerifyEvent]
+
+
+@pytest.fixture
+async def recorder(tmp_path: Path) -> AsyncIterator[FakeVst]:
+    """A recorder that also serves the direct URLs of these tests."""
+    async with FakeVst(clip=write_motion(tmp_path / "door.mp4")) as vst:
+        yield vst
+
+
+@pytest.fixture
+async def clips(local_network: MediaSettings) -> AsyncIterator[Clips]:
+    found = Clips(local_network, GuardedFetcher(local_network), None)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def recorded(recorder: FakeVst) -> AsyncIterator[Clips]:
+    """A recorder is configured; private URLs are forbidden for everybody else."""
+    media = MediaSettings()
+    vst = VstClient(VstSettings(base_url=recorder.url), FrozenClock())
+    found = Clips(media, GuardedFetcher(media), vst)
+    yield found
+    await found.close()
+
+
+def url_of(recorder: FakeVst, name: str = "x.mp4") -> str:
+    return f"{recorder.url}/vst/storage/temp_files/{name}"
+
+
+async def enter(clips: Clips, event: VerifyEvent, *, download: bool = True) -> Clip:
+    async with clips.open(event, download=download) as clip:
+        return clip
+
+
+async def test_a_direct_video_is_downloaded_and_deleted(
+    clips: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """The only URL is the source, and its file lives as long as the context."""
+    url = url_of(recorder)
+
+    async with clips.open(make_event(MediaRoute.DIRECT, url), download=True) as clip:
+        inside = clip.paths[0].is_file()
+
+    assert inside
+    assert not clip.paths[0].parent.exists()
+    assert clip == Clip(MediaType.VIDEO, clip.paths, (url,), url, total=1)
+
+
+async def test_only_the_first_of_several_videos_is_taken(
+    clips: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """VSS looks at one video; with several URLs there is no single source to show."""
+    urls = [url_of(recorder, f"{i}.mp4") for i in range(3)]
+
+    clip = await enter(clips, make_event(MediaRoute.DIRECT, *urls))
+
+    assert (clip.urls, len(clip.paths), clip.source, clip.total) == ((urls[0],), 1, "", 3)
+    assert recorder.counts[FILE] == 1
+
+
+async def test_images_are_taken_up_to_the_limit(
+    clips: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """Of seven images the first five are downloaded, and the total is told."""
+    urls = [url_of(recorder, f"{i}.jpg") for i in range(7)]
+
+    clip = await enter(clips, make_event(MediaRoute.DIRECT, *urls, kind=MediaType.IMAGE))
+
+    assert (clip.urls, len(clip.paths), clip.total) == (tuple(urls[:5]), 5, 7)
+
+
+async def test_a_passed_url_is_checked_and_not_fetched(
+    clips: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """Without download the URL goes to the model's server as it is."""
+    url = url_of(recorder)
+
+    clip = await enter(clips, make_event(MediaRoute.DIRECT, url), download=False)
+
+    assert clip == Clip(MediaType.VIDEO, (), (url,), url)
+    assert recorder.counts == {}
+
+
+@pytest.mark.parametrize("download", [True, False])
+async def test_a_private_url_is_forbidden_either_way(
+    *, download: bool, recorded: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """Passing a URL on does not go round the guard."""
+    event = make_event(MediaRoute.DIRECT, url_of(recorder))
+
+    with pytest.raises(MediaForbidden):
+        await enter(recorded, event, download=download)
+
+
+async def test_no_urls_are_an_empty_list(clips: Clips, make_event: MakeEvent) -> None:
+    """A direct event without URLs fails as in VSS."""
+    with pytest.raises(EmptyMediaList):
+        await enter(clips, make_event(MediaRoute.DIRECT))
+
+
+async def test_downloads_are_deleted_when_the_work_is_cancelled(
+    clips: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """Cancelling a verification leaves no files behind."""
+    held: list[Path] = []
+    entered = asyncio.Event()
+
+    async def work() -> None:
+        event = make_event(MediaRoute.DIRECT, url_of(recorder))
+        async with clips.open(event, download=True) as clip:
+            held.extend(clip.paths)
+            entered.set()
+            await asyncio.sleep(30)
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert [path.parent.exists() for path in held] == [False]
+
+
+async def test_a_failed_download_leaves_nothing(
+    clips: Clips,
+    recorder: FakeVst,
+    make_event: MakeEvent,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The folder of a download that fails is deleted too."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    recorder.script[FILE] = Scripted(500)
+
+    with pytest.raises(MediaUnreachable, match="HTTP 500"):
+        await enter(clips, make_event(MediaRoute.DIRECT, url_of(recorder)))
+
+    assert os.listdir(scratch) == []  # noqa: PTH208 - pathlib is not meant for async functions
+
+
+async def test_local_files_are_found_absolute_and_relative(
+    clips: Clips, tmp_path: Path, make_event: MakeEvent
+) -> None:
+    """A path below an allowed root is used where it is, and has no URL."""
+    path = write_motion(tmp_path / "a.mp4")
+
+    absolute = await enter(clips, make_event(MediaRoute.LOCAL, str(path)))
+    relative = await enter(clips, make_event(MediaRoute.LOCAL, "a.mp4"))
+
+    assert absolute == relative == Clip(MediaType.VIDEO, (path,))
+    assert path.is_file()
+
+
+async def test_relative_files_are_looked_for_under_each_root(
+    tmp_path: Path, make_event: MakeEvent
+) -> None:
+    """The first root that has the file wins."""
+    roots = (tmp_path / "one", tmp_path / "two")
+    for root in roots:
+        root.mkdir()
+    path = write_image(roots[1] / "x.png")
+    media = MediaSettings(allowed_roots=roots)
+    clips = Clips(media, GuardedFetcher(media), None)
+
+    clip = await enter(clips, make_event(MediaRoute.LOCAL, "x.png", kind=MediaType.IMAGE))
+
+    assert clip.paths == (path,)
+
+
+@pytest.mark.parametrize("form", ["absolute", "dots", "link", "folder-link", "prefix"])
+async def test_files_outside_of_the_roots_are_forbidden(
+    form: str, tmp_path: Path, make_event: MakeEvent
+) -> None:
+    """Neither absolute paths, nor `..`, nor links lead out, and names are not compared as text."""
+    root, outside = tmp_path / "root", tmp_path / "root-other"
+    root.mkdir()
+    outside.mkdir()
+    secret = write_image(outside / "secret.png")
+    (root / "link.png").symlink_to(secret)
+    (root / "folder").symlink_to(outside)
+    refs = {
+        "absolute": str(secret),
+        "dots": "../root-other/secret.png",
+        "link": "link.png",
+        "folder-link": "folder/secret.png",
+        "prefix": f"{root}-other/secret.png",
+    }
+    media = MediaSettings(allowed_roots=(root,))
+    clips = Clips(media, GuardedFetcher(media), None)
+
+    with pytest.raises(MediaForbidden, match="not below an allowed folder") as caught:
+        await enter(clips, make_event(MediaRoute.LOCAL, refs[form]))
+
+    assert str(tmp_path) not in caught.value.detail
+
+
+async def test_a_link_within_the_roots_is_followed(
+    clips: Clips, tmp_path: Path, make_event: MakeEvent
+) -> None:
+    """Links are fine as long as they stay inside; the real file is given."""
+    path = write_image(tmp_path / "x.png")
+    (tmp_path / "latest.png").symlink_to(path)
+
+    clip = await enter(clips, make_event(MediaRoute.LOCAL, "latest.png"))
+
+    assert clip.paths == (path,)
+
+
+async def test_missing_files_are_told_by_name(clips: Clips, make_event: MakeEvent) -> None:
+    """A file that is not there is missing, not forbidden."""
+    with pytest.raises(MediaMissing, match=r"^gone\.mp4 does not exist"):
+        await enter(clips, make_event(MediaRoute.LOCAL, "deep/gone.mp4"))
+
+
+@pytest.mark.parametrize("ref", ["folder", "pipe"])
+async def test_only_regular_files_are_read(
+    ref: str, clips: Clips, tmp_path: Path, make_event: MakeEvent
+) -> None:
+    """Folders and pipes, which would block, are refused."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(MediaForbidden, match="not a regular file"):
+        await enter(clips, make_event(MediaRoute.LOCAL, ref))
+
+
+@pytest.mark.parametrize("ref", ["a\0b", "x" * 5000])
+async def test_impossible_paths_are_refused(ref: str, clips: Clips, make_event: MakeEvent) -> None:
+    """A path that no file can have ends as a refusal, not as a crash."""
+    with pytest.raises((MediaForbidden, MediaMissing)):
+        await enter(clips, make_event(MediaRoute.LOCAL, ref))
+
+
+async def test_without_roots_no_file_is_read(tmp_path: Path, make_event: MakeEvent) -> None:
+    """Local files need a folder to be allowed first, and the error names the setting."""
+    media = MediaSettings()
+    clips = Clips(media, GuardedFetcher(media), None)
+
+    with pytest.raises(MediaForbidden, match="SIDECAR_MEDIA__ALLOWED_ROOTS"):
+        await enter(clips, make_event(MediaRoute.LOCAL, str(tmp_path)))
+
+
+async def test_a_local_file_cannot_be_passed_as_a_url(
+    clips: Clips, tmp_path: Path, make_event: MakeEvent
+) -> None:
+    """An arm that passes URLs on tells the user that it needs one."""
+    write_image(tmp_path / "x.png")
+
+    with pytest.raises(MediaForbidden, match="evidence form is `url`"):
+        await enter(clips, make_event(MediaRoute.LOCAL, "x.png"), download=False)
+
+
+async def test_the_recorders_clip_is_downloaded(
+    recorded: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """The recorder may be private: it is the operator's own."""
+    async with recorded.open(make_event(MediaRoute.RECORDER), download=True) as clip:
+        same = clip.paths[0].read_bytes() == (recorder.clip or Path()).read_bytes()
+
+    url = url_of(recorder, "cam-1.mp4")
+    assert same
+    assert (clip.urls, clip.source, clip.total) == ((url,), url, 1)
+
+
+async def test_the_recorders_url_is_probed_before_it_is_passed_on(
+    recorded: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """A URL that does not answer is not given to the model's server."""
+    event = make_event(MediaRoute.RECORDER)
+
+    clip = await enter(recorded, event, download=False)
+    recorder.clip = None
+    with pytest.raises(MediaUnreachable):
+        await enter(recorded, event, download=False)
+
+    assert clip.urls == (url_of(recorder, "cam-1.mp4"),)
+
+
+async def test_failures_of_the_recorder_pass_through(
+    recorded: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """A missing recording stays a missing recording."""
+    recorder.script[CLIP] = Scripted(404)
+
+    with pytest.raises(RecordingNotFound):
+        await enter(recorded, make_event(MediaRoute.RECORDER))
+
+
+async def test_without_a_recorder_the_user_is_told_the_ways_to_name_media(
+    clips: Clips, make_event: MakeEvent
+) -> None:
+    """The error names both fields of the event and the setting."""
+    with pytest.raises(NoMedia) as caught:
+        await enter(clips, make_event(MediaRoute.RECORDER))
+
+    named = ("info.media_urls", "info.video_path", "SIDECAR_VST__BASE_URL")
+    assert [name in caught.value.detail for name in named] == [True, True, True]
+
+
+async def test_ping_asks_the_recorder(clips: Clips, recorded: Clips, recorder: FakeVst) -> None:
+    """Without a recorder there is nothing to ask; one that is down is told."""
+    healthy = (await clips.ping(), await recorded.ping())
+    await recorder.close()
+
+    assert healthy == ("", "")
+    assert "SIDECAR_VST__BASE_URL" in await recorded.ping()
