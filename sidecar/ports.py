@@ -156,8 +156,12 @@ class Ledger(Part, Protocol):
     A method that writes returns only after the write would survive a crash and a power cut.
     """
 
-    async def accept(self, event: VerifyEvent) -> Accepted:
+    async def accept(self, event: VerifyEvent, *, claim: bool = False) -> Accepted:
         """Store an event, or find that its key is known. Idempotent.
+
+        Args:
+            event: what to store.
+            claim: take it up in the same breath when it is new, as `claim` would.
 
         Raises:
             Overloaded: the backlog is full.

@@ -1,13 +1,14 @@
 """What every door can ask for. Doors translate; the rules are here and in `core.verify`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sidecar.core.bell import Bell
 from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
+from sidecar.core.slots import Slots
 from sidecar.errors import NotFound, UnknownCategory
 from sidecar.model import (
     EventKind,
@@ -30,7 +31,9 @@ class Service:
     Attributes:
         parts: everything that must work for the service to be ready, by name.
         sinks: where verdicts go, by name; one that is down delays only itself.
-        submitted: rung when an event was accepted.
+        slots: places for events being verified.
+        begin: starts the verification of a claimed event, whose place is taken.
+        submitted: rung when an accepted event waits to be claimed.
         feed: the latest verdicts.
     """
 
@@ -41,6 +44,8 @@ class Service:
     sinks: Mapping[str, Part]
     clock: Clock
     meter: Meter
+    slots: Slots
+    begin: Callable[[VerifyEvent], None]
     submitted: Bell
     feed: Feed
 
@@ -117,8 +122,22 @@ class Service:
         return stored, max(seq, last, *(record.seq for record in stored))
 
     async def _accept(self, event: VerifyEvent) -> VerifyEvent:
-        accepted = await self.ledger.accept(event)
+        # A caller that goes away must not leave an event claimed that nobody begins.
+        await asyncio.shield(asyncio.create_task(self._admit(event)))
+        return event
+
+    async def _admit(self, event: VerifyEvent) -> None:
+        """Store an event; when a place is free, begin it without another trip to the ledger."""
+        slot = self.slots.take(1)
+        try:
+            accepted = await self.ledger.accept(event, claim=bool(slot))
+        except BaseException:
+            self.slots.give_back(slot)
+            raise
         self.meter.accepted(is_new=accepted.is_new)
+        if slot and accepted.is_new:
+            self.begin(event)
+            return
+        self.slots.give_back(slot)
         if accepted.is_new:
             self.submitted.ring()
-        return event

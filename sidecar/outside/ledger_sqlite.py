@@ -31,8 +31,8 @@ _CLAIM: Final = """
     RETURNING position, key, kind, origin, raw, attempts
 """
 _INSERT_EVENT: Final = """
-    INSERT INTO events (key, kind, origin, raw, accepted_at) VALUES (?, ?, ?, ?, ?)
-    RETURNING position
+    INSERT INTO events (key, kind, origin, raw, accepted_at, claimed, attempts)
+    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING position
 """
 _INSERT_VERDICT: Final = """
     INSERT INTO verdicts (key, id, fingerprint, kind, sensor_id, category, outcome, reason, arm,
@@ -102,10 +102,10 @@ class SqliteLedger:
         sql = "UPDATE events SET claimed = 0 WHERE claimed = 1"
         return await self._db.write(lambda db: db.execute(sql).rowcount)
 
-    async def accept(self, event: VerifyEvent) -> Accepted:
+    async def accept(self, event: VerifyEvent, *, claim: bool = False) -> Accepted:
         """Store an event, or find that its key is known; its id is remembered either way."""
         raw = dump(event.raw)
-        return await self._db.write(partial(self._accept, event, raw, self._now()))
+        return await self._db.write(partial(self._accept, event, raw, self._now(), claim))
 
     async def claim(self, limit: int) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it may leave events claimed until `recover`."""
@@ -174,7 +174,9 @@ class SqliteLedger:
         """Schedule dead letters again, with all their attempts. Returns how many."""
         return await self._db.write(partial(_revive, ids, self._now()))
 
-    def _accept(self, event: VerifyEvent, raw: bytes, now: int, db: Connection) -> Accepted:
+    def _accept(
+        self, event: VerifyEvent, raw: bytes, now: int, claim: bool, db: Connection
+    ) -> Accepted:
         names = (event.key, event.id, event.fingerprint)
         decided = db.execute("SELECT * FROM verdicts WHERE key = ?", (event.key,)).fetchone()
         if decided is not None:
@@ -183,7 +185,7 @@ class SqliteLedger:
         known = db.execute("SELECT position FROM events WHERE key = ?", (event.key,)).fetchone()
         if known is None:
             self._check_backlog(db)
-            values = (event.key, event.kind, event.origin, raw, now)
+            values = (event.key, event.kind, event.origin, raw, now, claim, int(claim))
             position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
         else:
             position = known["position"]

@@ -93,6 +93,7 @@ class Database:
                 self._reader = stack.enter_context(closing(_connect(path)))
                 self._reader.execute("PRAGMA query_only = ON")
             self._resources = stack.pop_all()
+        self._synchronous = ""
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-reader")
         self._thread = Thread(target=self._write_until_closed, name="ledger-writer", daemon=True)
@@ -176,8 +177,7 @@ class Database:
         return [_Outcome(error=failure)] * len(jobs)
 
     def _commit(self, jobs: Sequence[_Job], outcomes: list[_Outcome]) -> None:
-        level = "FULL" if any(job.durable for job in jobs) else "NORMAL"
-        self._writer.execute(f"PRAGMA synchronous = {level}")
+        self._set_synchronous("FULL" if any(job.durable for job in jobs) else "NORMAL")
         self._writer.execute("BEGIN IMMEDIATE")
         for job in jobs:
             self._writer.execute("SAVEPOINT job")
@@ -190,6 +190,11 @@ class Database:
             self._writer.execute("RELEASE job")
             outcomes.append(outcome)
         self._writer.execute("COMMIT")
+
+    def _set_synchronous(self, level: str) -> None:
+        if level != self._synchronous:
+            self._writer.execute(f"PRAGMA synchronous = {level}")
+            self._synchronous = level
 
     def _capture(self, fn: Callable[[], Any]) -> _Outcome:
         try:

@@ -10,9 +10,10 @@ from sidecar.contract.enrich import record_of
 from sidecar.core.bell import Bell
 from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
+from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
 from sidecar.errors import Poisoned, StoreUnavailable, UnexpectedFailure, row_of
-from sidecar.model import StoredEvent, Verdict
+from sidecar.model import StoredEvent, Verdict, VerifyEvent
 from sidecar.ports import Ledger, Meter
 
 STORE_RETRY_S: Final = 1.0
@@ -26,10 +27,10 @@ class Dispatcher:
 
     Args:
         sinks: names of the sinks that every verdict goes to.
-        submitted: rung when there may be work.
+        slots: places for events being verified.
+        submitted: rung when an accepted event waits to be claimed.
         feed: takes each verdict after its commit.
         to_deliver: called after each commit.
-        max_in_flight: verifications at the same time.
         max_attempts: an event that was taken up more often ends as poisoned.
     """
 
@@ -41,10 +42,10 @@ class Dispatcher:
         meter: Meter,
         *,
         sinks: Sequence[str],
+        slots: Slots,
         submitted: Bell,
         feed: Feed,
         to_deliver: Callable[[], None],
-        max_in_flight: int,
         max_attempts: int,
     ) -> None:
         self._ledger = ledger
@@ -52,29 +53,32 @@ class Dispatcher:
         self._verifier = verifier
         self._meter = meter
         self._sinks = sinks
+        self._slots = slots
         self._submitted = submitted
         self._feed = feed
         self._to_deliver = to_deliver
-        self._max_in_flight = max_in_flight
         self._max_attempts = max_attempts
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def in_flight(self) -> int:
-        """How many events are being verified."""
-        return len(self._tasks)
+        self._more_may_wait = True
 
     async def run(self) -> None:
-        """Work until cancelled. Events in flight go on; see `stop`."""
+        """Claim what waits, until cancelled. Events in flight go on; see `stop`."""
         while True:
             news = self._submitted.listen()
-            claimed = await self._claim()
+            free = self._slots.take()
+            claimed = await self._claim(free) if free else ()
+            self._slots.give_back(free - len(claimed))
             for stored in claimed:
-                task = asyncio.create_task(self._decide(stored))
-                self._tasks.add(task)
-                task.add_done_callback(self._forget)
+                self.begin(self._intake.restore(stored))
+            self._more_may_wait = len(claimed) == free
             if not claimed:
                 await news.wait(IDLE_S)
+
+    def begin(self, event: VerifyEvent) -> None:
+        """Start the verification of a claimed event, whose place is taken."""
+        task = asyncio.create_task(self._decide(event))
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
 
     async def stop(self, grace_s: float) -> None:
         """Let events in flight end for `grace_s`; hand the rest back to the ledger undecided."""
@@ -85,35 +89,33 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    async def _claim(self) -> Sequence[StoredEvent]:
-        free = self._max_in_flight - len(self._tasks)
-        if free <= 0:
-            return ()
+    async def _claim(self, limit: int) -> Sequence[StoredEvent]:
         try:
-            return await self._ledger.claim(free)
+            return await self._ledger.claim(limit)
         except StoreUnavailable as error:
             _log.error("ledger_unavailable", detail=error.detail)
             await asyncio.sleep(STORE_RETRY_S)
             return ()
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._submitted.ring()
+        self._slots.give_back()
+        if self._more_may_wait:
+            self._submitted.ring()
         if not task.cancelled() and (error := task.exception()):
             _log.error("verdict_lost_until_restart", exc_info=error)
 
-    async def _decide(self, stored: StoredEvent) -> None:
+    async def _decide(self, event: VerifyEvent) -> None:
         try:
-            verdict = await self._verdict_on(stored)
+            verdict = await self._verdict_on(event)
         except asyncio.CancelledError:
-            await self._ledger.release(stored.key)
+            await self._ledger.release(event.key)
             raise
         await self._commit(verdict)
 
-    async def _verdict_on(self, stored: StoredEvent) -> Verdict:
-        event = self._intake.restore(stored)
-        if stored.attempt > self._max_attempts:
-            times = stored.attempt - 1
+    async def _verdict_on(self, event: VerifyEvent) -> Verdict:
+        if event.attempt > self._max_attempts:
+            times = event.attempt - 1
             return self._verifier.failed(
                 event, Poisoned(f"Poisoned: the event stopped the service {times} times")
             )

@@ -375,3 +375,22 @@ async def test_replay_of_all_leaves_no_dead_letter(ledger: Ledger) -> None:
 async def test_ledger_that_can_be_written_pings_well(ledger: Ledger) -> None:
     """A healthy ledger has nothing to report."""
     assert await ledger.ping() == ""
+
+
+async def test_an_event_can_be_taken_up_as_it_is_accepted(ledger: Ledger) -> None:
+    """Nobody else claims it then, and the attempt is counted as claiming does."""
+    await ledger.accept(an_event("key-1"), claim=True)
+    await ledger.accept(an_event("key-1"), claim=True)
+
+    assert not await ledger.claim(10)
+    await ledger.release("key-1")
+    assert [1] == [stored.attempt for stored in await ledger.claim(10)]
+
+
+async def test_accepting_a_waiting_event_again_does_not_take_it_up(ledger: Ledger) -> None:
+    """Only a new event is claimed in the same breath; a known one keeps its place."""
+    await ledger.accept(an_event("key-1"))
+    accepted = await ledger.accept(an_event("key-1"), claim=True)
+
+    assert not accepted.is_new
+    assert ["key-1"] == [stored.key for stored in await ledger.claim(10)]

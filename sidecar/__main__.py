@@ -1,0 +1,345 @@
+"""The command line."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Coroutine, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import orjson
+import typer
+import uvloop
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from sidecar import __version__
+from sidecar.contract.body import parse_json_object
+from sidecar.contract.enrich import enrich
+from sidecar.core.intake import kind_of
+from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
+from sidecar.model import ChatReply, Finding, Verdict
+from sidecar.settings import FILE_VARIABLE, Settings, describe_settings, load_settings
+
+EXIT_FAILED_VERIFICATION: Final = 4
+EXIT_WRONG_USE: Final = 2
+EXIT_NO_START: Final = 3
+MAX_EVENT_DEPTH: Final = 64
+SWITCH_INTERVAL_S: Final = 0.0005
+"""The event loop and the ledger's threads hand the interpreter to each other several times an
+event; Python's default of 5 ms would make each wait that long for its turn."""
+
+cli = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
+cli.add_typer(dead_letters, name="dead-letters")
+
+_errors = Console(stderr=True)
+_output = Console(soft_wrap=True)
+
+T = TypeVar("T")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="YAML file with settings.", exists=True)
+]
+
+
+@cli.callback()
+def _common(
+    settings: SettingsFile = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+    if settings is not None:
+        os.environ[FILE_VARIABLE] = str(settings)
+
+
+@cli.command()
+def serve(as_json: AsJson = False) -> None:
+    """Run the service until it is told to stop."""
+    from sidecar.app import serve as run_service
+    from sidecar.observe.log import configure_logging
+
+    settings = load_settings()
+    log = settings.log.model_copy(update={"format": "json"}) if as_json else settings.log
+    configure_logging(log)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _run(run_service(settings))
+
+
+@cli.command()
+def verify(
+    event: Annotated[Path, typer.Argument(help="File with the event's JSON; - reads stdin.")],
+    media: Annotated[
+        Path | None, typer.Option(help="Verify this file instead of the event's media.")
+    ] = None,
+    arm: Annotated[str, typer.Option(help="Arm to ask instead of the primary.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Verify one event here and now; nothing is stored or published.
+
+    Prints the enriched event. Exit status 0: a verdict; 4: verification-failed.
+    """
+    raw = parse_json_object(_read(event), MAX_EVENT_DEPTH)
+    if media:
+        raw = _with_media(raw, media)
+    with tempfile.TemporaryDirectory() as folder:
+        verdict = _run(_verify_once(_for_one_event(Path(folder), media, arm), raw))
+    document = enrich(verdict)
+    print(_dumps(document, indent=not as_json))
+    if verdict.error is not None:
+        raise typer.Exit(EXIT_FAILED_VERIFICATION)
+
+
+@cli.command()
+def check(as_json: AsJson = False) -> None:
+    """Print the settings in force, where each came from, and what is wrong with them.
+
+    Exit status 0: the service can start; 2: it cannot.
+    """
+    from sidecar.check import find_problems
+
+    settings = load_settings()
+    leaves = describe_settings(settings)
+    problems = _run(find_problems(settings))
+    if as_json:
+        shown = [
+            {
+                "name": it.name,
+                "variable": it.variable,
+                "value": _plain(it.value),
+                "origin": it.origin,
+            }
+            for it in leaves
+        ]
+        print(_dumps({"settings": shown, "problems": [asdict(it) for it in problems]}))
+    else:
+        table = Table("setting", "value", "from", title="Settings in force")
+        for it in leaves:
+            style = "" if it.origin == "default" else "bold"
+            table.add_row(it.name, str(_plain(it.value)), it.origin, style=style)
+        _output.print(table)
+        for problem in problems:
+            colour = "red" if problem.severity == "error" else "yellow"
+            _output.print(f"[{colour}]{problem.severity}[/] {problem.setting}: {problem.text}")
+        if not problems:
+            _output.print("[green]Nothing is wrong.[/]")
+    if any(problem.severity == "error" for problem in problems):
+        raise typer.Exit(EXIT_WRONG_USE)
+
+
+@cli.command()
+def parse(
+    adapter: Annotated[str, typer.Option(help="Adapter whose answer it is, such as reason2.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read a model's answer from stdin and print the normalised finding as JSON.
+
+    Stdin is the raw answer, or a whole chat-completion JSON. Exit status 0 also for a failure:
+    its reason is in the key `failure`.
+    """
+    del as_json  # the output is JSON either way
+    from sidecar.core.plugins import load_object
+
+    known = load_settings().adapters
+    parser = load_object(known.get(adapter, adapter), "--adapter")
+    try:
+        found = _finding_json(parser.parse_reply(_reply_from(sys.stdin.buffer.read())))
+    except VerificationError as error:
+        found = _finding_json(Finding(None), failure=row_of(error).reason, detail=error.detail)
+    print(_dumps(found))
+
+
+@cli.command("mock-vlm")
+def mock_vlm(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    model: Annotated[str, typer.Option(help="Model id to serve.")] = "nvidia/cosmos-reason2-8b",
+    latency_ms: Annotated[float, typer.Option(min=0, help="Mean answer time.")] = 0.0,
+    latency_sd_ms: Annotated[float, typer.Option(min=0, help="Its standard deviation.")] = 0.0,
+    answers: Annotated[
+        Path | None, typer.Option(help="JSON list of scripted answers, used in turn.", exists=True)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random latency.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Serve an OpenAI-compatible model that answers from a script, for tests and load runs."""
+    from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer, answers_from_json
+
+    options = MockVlmOptions(
+        model_id=model,
+        latency_ms=latency_ms,
+        latency_sd_ms=latency_sd_ms,
+        answers=answers_from_json(answers.read_text()) if answers else (ScriptedAnswer(),),
+        seed=seed,
+    )
+
+    async def run() -> None:
+        server = MockVlm(options)
+        url = await server.start(host, port)
+        print(_dumps({"url": url, "model": model}) if as_json else f"{model} at {url}", flush=True)
+        await asyncio.Event().wait()
+
+    _run(run())
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100, as_json: AsJson = False
+) -> None:
+    """List deliveries that were given up, oldest first."""
+    entries = _run(_with_ledger(lambda ledger: ledger.dead_letters(limit=limit)))
+    if as_json:
+        shown = [
+            {
+                "id": entry.id,
+                "sink": entry.sink,
+                "verdictKey": entry.record.key,
+                "attempts": entry.attempts,
+                "error": entry.last_error,
+            }
+            for entry in entries
+        ]
+        print(_dumps({"deadLetters": shown, "count": len(shown)}))
+        return
+    table = Table("id", "sink", "event", "attempts", "last error")
+    for entry in entries:
+        table.add_row(
+            str(entry.id), entry.sink, entry.record.id, str(entry.attempts), entry.last_error
+        )
+    _output.print(table if entries else "There are no dead letters.")
+
+
+@dead_letters.command("replay")
+def replay_dead_letters(
+    ids: Annotated[list[int] | None, typer.Argument(help="Ids to deliver again.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Deliver all again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Schedule deliveries again; the running service picks them up within a second."""
+    if not ids and not everything:
+        raise SettingsError("Name the ids to replay, or give --all.")
+    count = _run(_with_ledger(lambda ledger: ledger.replay(ids or None)))
+    print(_dumps({"scheduled": count}) if as_json else f"{count} scheduled.")
+
+
+async def _with_ledger(visit: Any) -> Any:
+    from sidecar.outside.clock import SystemClock
+    from sidecar.outside.ledger_sqlite import SqliteLedger
+    from sidecar.outside.sqlite import Database
+
+    settings = load_settings().ledger
+    database = Database(settings.path, exclusive=False)
+    try:
+        return await visit(SqliteLedger(database, settings, SystemClock()))
+    finally:
+        await database.close()
+
+
+def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
+    """Take the user's settings, with a ledger that is thrown away."""
+    settings = load_settings()
+    ledger = settings.ledger.model_copy(update={"path": folder / "ledger.db"})
+    sections: dict[str, Any] = {"ledger": ledger}
+    if arm:
+        sections["ab"] = settings.ab.model_copy(update={"primary": arm})
+    if media:
+        roots = (*settings.media.allowed_roots, media.resolve().parent)
+        sections["media"] = settings.media.model_copy(update={"allowed_roots": roots})
+    return settings.model_copy(update=sections)
+
+
+def _with_media(raw: dict[str, Any], media: Path) -> dict[str, Any]:
+    info = raw.get("info")
+    kept = dict(info) if isinstance(info, Mapping) else {}
+    kept.pop("media_urls", None)
+    return {**raw, "info": {**kept, "video_path": str(media.resolve())}}
+
+
+async def _verify_once(settings: Settings, raw: dict[str, Any]) -> Verdict:
+    from sidecar.app import build
+
+    app = build(settings)
+    try:
+        await app.prepare()
+        event = app.service.intake.read(raw, kind_of(raw))
+        with _errors.status(f"Asking {settings.ab.primary}"):
+            return await app.verifier.verify(event)
+    finally:
+        await app.close()
+
+
+def _reply_from(text: bytes) -> ChatReply:
+    """Take a chat completion as such, and anything else as the raw answer."""
+    from sidecar.contract.openai import reply_from_completion
+
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        body = None
+    if isinstance(body, dict) and "choices" in body:
+        return reply_from_completion(body)
+    return ChatReply(content=text.decode(errors="replace"))
+
+
+def _finding_json(
+    finding: Finding, *, failure: str | None = None, detail: str = ""
+) -> dict[str, Any]:
+    verdict = {True: "confirmed", False: "rejected", None: None}[finding.confirmed]
+    shown = {
+        "verdict": "verification-failed" if failure else verdict,
+        "reasoning": finding.reasoning,
+        "description": finding.description,
+        "confidence": finding.confidence,
+        "failure": failure,
+    }
+    return {**shown, "detail": detail} if failure else shown
+
+
+def _read(path: Path) -> bytes:
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFound(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    if isinstance(value, tuple):
+        return [str(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _dumps(value: object, *, indent: bool = False) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return uvloop.run(work)
+
+
+def main() -> None:
+    """Run the command line; a known error is one sentence, not a traceback."""
+    try:
+        cli()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SidecarError as error:
+        _errors.print(f"[red]error[/] {error.detail}", highlight=False)
+        sys.exit(EXIT_NO_START if isinstance(error, SettingsError) else EXIT_WRONG_USE)
+
+
+if __name__ == "__main__":
+    main()

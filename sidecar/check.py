@@ -1,0 +1,94 @@
+"""What is wrong with the settings, before the service is started with them."""
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sidecar.app import build_routing
+from sidecar.core.routing import Routing
+from sidecar.errors import SettingsError
+from sidecar.observe.metrics import PrometheusMeter
+from sidecar.outside.clock import SystemClock
+from sidecar.outside.prompts import load_alert_types
+from sidecar.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error stops the service from starting; a warning is worth a thought."""
+
+    severity: Literal["error", "warning"]
+    setting: str
+    text: str
+
+
+async def find_problems(settings: Settings) -> list[Problem]:
+    """Look at every setting that can be wrong, and ask the primary arm whether it answers."""
+    problems = [
+        *_ledger_problems(settings.ledger.path),
+        *_prompt_problems(settings.prompts.alert_type_config),
+        *_media_problems(settings),
+        *_exposure_problems(settings),
+        *_deadline_problems(settings),
+    ]
+    try:
+        routing = build_routing(settings, PrometheusMeter(), SystemClock())
+    except SettingsError as error:
+        setting, _, text = error.detail.partition(": ")
+        return [*problems, Problem("error", setting, text)]
+    return [*problems, *(await _arm_problems(routing))]
+
+
+def _ledger_problems(path: Path) -> Iterator[Problem]:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not os.access(folder, os.W_OK):
+        yield Problem("error", "ledger.path", f"{folder} is not writable.")
+
+
+def _prompt_problems(path: Path | None) -> Iterator[Problem]:
+    if path is None:
+        return
+    try:
+        load_alert_types(path)
+    except SettingsError as error:
+        yield Problem("error", "prompts.alert_type_config", error.detail)
+
+
+def _media_problems(settings: Settings) -> Iterator[Problem]:
+    for root in settings.media.allowed_roots:
+        if not root.is_dir():
+            yield Problem("warning", "media.allowed_roots", f"{root} is not a folder.")
+
+
+def _exposure_problems(settings: Settings) -> Iterator[Problem]:
+    host = settings.http.host
+    try:
+        is_local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = host == "localhost"
+    if not is_local:
+        text = f"{host} is reachable from other machines, and the API has no authentication."
+        yield Problem("warning", "http.host", text)
+
+
+def _deadline_problems(settings: Settings) -> Iterator[Problem]:
+    arm = settings.arms.get(settings.ab.primary)
+    if arm and arm.timeout_s > settings.verify.deadline_s:
+        text = (
+            f"{arm.timeout_s:g} s is longer than verify.deadline_s "
+            f"({settings.verify.deadline_s:g} s), which ends the verification first."
+        )
+        yield Problem("warning", f"arms.{settings.ab.primary}.timeout_s", text)
+
+
+async def _arm_problems(routing: Routing) -> list[Problem]:
+    try:
+        backend = routing.arms[routing.primary].backend
+        trouble = await backend.ping()
+    finally:
+        for arm in routing.arms.values():
+            await arm.backend.close()
+    return [Problem("warning", f"arms.{routing.primary}", trouble)] if trouble else []

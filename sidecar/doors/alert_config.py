@@ -1,0 +1,75 @@
+"""VSS's API for alert types and their prompts. Every edit is a new version."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter
+
+from sidecar.contract.config import (
+    AlertConfigListResponse,
+    AlertConfigRequest,
+    AlertConfigResponse,
+    AlertConfigSuccessResponse,
+    AlertConfigUpdateRequest,
+    apply_update,
+    read_request,
+    write_list,
+    write_response,
+)
+from sidecar.contract.verdict import ErrorResponse
+from sidecar.errors import NotFound
+from sidecar.model import AlertConfig
+from sidecar.ports import PromptBook
+
+_MISSING: Final[dict[int | str, dict[str, Any]]] = {404: {"model": ErrorResponse}}
+_TAKEN: Final[dict[int | str, dict[str, Any]]] = {409: {"model": ErrorResponse}}
+
+
+def alert_config_router(
+    prompts: PromptBook, refusals: dict[int | str, dict[str, Any]]
+) -> APIRouter:
+    """Build the routes.
+
+    Args:
+        prompts: where alert types are kept.
+        refusals: what any route may answer besides, for the API's description.
+    """
+    router = APIRouter(
+        prefix="/api/v1/verification/config", tags=["alert-verification-config"], responses=refusals
+    )
+
+    async def known(alert_type: str) -> AlertConfig:
+        config = await prompts.find(alert_type)
+        if config is None:
+            raise NotFound(f"Alert config '{alert_type}' not found")
+        return config
+
+    @router.get("")
+    async def list_configs() -> AlertConfigListResponse:
+        """List the alert types."""
+        return write_list(await prompts.list())
+
+    @router.post("", status_code=201, responses=_TAKEN)
+    async def create_config(request: AlertConfigRequest) -> AlertConfigResponse:
+        """Add an alert type."""
+        return write_response(await prompts.create(read_request(request)))
+
+    @router.get("/{alert_type}", responses=_MISSING)
+    async def read_config(alert_type: str) -> AlertConfigResponse:
+        """Read an alert type."""
+        return write_response(await known(alert_type))
+
+    @router.put("/{alert_type}", responses=_MISSING)
+    async def update_config(
+        alert_type: str, update: AlertConfigUpdateRequest
+    ) -> AlertConfigResponse:
+        """Change what the body names; the rest stays."""
+        changed = apply_update(await known(alert_type), update)
+        return write_response(await prompts.replace(changed))
+
+    @router.delete("/{alert_type}", responses=_MISSING)
+    async def delete_config(alert_type: str) -> AlertConfigSuccessResponse:
+        """Retire an alert type. Verdicts that name its versions stay as they are."""
+        await prompts.delete(alert_type)
+        return AlertConfigSuccessResponse(message=f"Config '{alert_type}' deleted")
+
+    return router

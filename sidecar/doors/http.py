@@ -1,0 +1,321 @@
+"""The HTTP door: VSS's Alert Bridge API on 9080, and ours for reading verdicts.
+
+Each route translates, calls the service once, and translates back.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from starlette.exceptions import HTTPException
+
+from sidecar import __version__
+from sidecar.contract.body import parse_json_object
+from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody, Timestamp
+from sidecar.contract.verdict import (
+    ErrorResponse,
+    HealthResponse,
+    OnDemandResponse,
+    ReadinessResponse,
+    SubmissionResponse,
+    VerdictListResponse,
+    VerdictResponse,
+    error_response,
+    refusal_message,
+    stamp,
+    verdict_response,
+)
+from sidecar.core.service import Service
+from sidecar.doors.alert_config import alert_config_router
+from sidecar.doors.body_limit import BodyLimit
+from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
+from sidecar.model import EventKind, Outcome, StoredEvent, VerdictFilter
+from sidecar.settings import HttpSettings, MetricsSettings
+
+REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": ErrorResponse} for status in (413, 422, 500, 503)
+}
+"""What any route that takes a body may answer."""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+_SCHEMA_PATH: Final = "#/components/schemas/{model}"
+
+
+def create_http_app(
+    service: Service,
+    http: HttpSettings,
+    metrics: MetricsSettings,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """Build the ASGI application.
+
+    Args:
+        service: what the routes ask.
+        http: limits.
+        metrics: named by `/metrics`, which only points to the real endpoint.
+        lifespan: starts and stops what the service needs, as FastAPI defines it.
+    """
+    app = FastAPI(
+        title="Alert Agent API",
+        version=__version__,
+        summary="Verifies camera alerts with a vision-language model.",
+        lifespan=lifespan,
+    )
+    app.include_router(_submission_router(service, http))
+    app.include_router(_verdict_router(service))
+    app.include_router(alert_config_router(service.prompts, REFUSALS))
+    app.include_router(_health_router(service, metrics))
+    app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes)
+    _translate_errors(app, service)
+    _document_bodies(app)
+    return app
+
+
+def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", responses=REFUSALS)
+
+    async def body(request: Request) -> dict[str, Any]:
+        return parse_json_object(await request.body(), http.max_json_depth)
+
+    Body = Annotated[dict[str, Any], Depends(body)]
+
+    async def submit(raw: dict[str, Any], kind: EventKind, noun: str) -> Response:
+        event = await service.submit(raw, kind)
+        return _json(
+            202,
+            SubmissionResponse(
+                id=event.id,
+                message=f"{noun} queued for processing",
+                timestamp=stamp(service.clock.now()),
+            ),
+        )
+
+    @router.post(
+        "/alerts",
+        status_code=202,
+        response_model=SubmissionResponse,
+        tags=["alert-submission"],
+        openapi_extra=_request_of(BehaviorBody),
+    )
+    async def submit_alert(raw: Body) -> Response:
+        """Accept an nv.Behavior. 202 means that it is on disk and will be decided."""
+        return await submit(raw, EventKind.ALERT, "Alert")
+
+    @router.post(
+        "/incidents",
+        status_code=202,
+        response_model=SubmissionResponse,
+        tags=["incident-submission"],
+        openapi_extra=_request_of(IncidentBody),
+    )
+    async def submit_incident(raw: Body) -> Response:
+        """Accept an nv.Incident. 202 means that it is on disk and will be decided."""
+        return await submit(raw, EventKind.INCIDENT, "Incident")
+
+    @router.post(
+        "/verification/ondemand",
+        status_code=202,
+        response_model=OnDemandResponse,
+        tags=["verification"],
+        responses={400: {"model": ErrorResponse}},
+        openapi_extra=_request_of(OnDemandBody),
+    )
+    async def verify_on_demand(raw: Body) -> Response:
+        """Verify the media that the request names. The verdict is found under `correlationId`."""
+        event = await service.submit_on_demand(raw)
+        now = stamp(service.clock.now())
+        return _json(202, OnDemandResponse(correlationId=event.id, timestamp=now))
+
+    return router
+
+
+def _verdict_router(service: Service) -> APIRouter:
+    router = APIRouter(prefix="/api/v1/verdicts", tags=["verdicts"], responses=REFUSALS)
+
+    def wanted(
+        sensor: Annotated[str, Query(alias="sensorId", max_length=256)] = "",
+        category: Annotated[str, Query(max_length=256)] = "",
+        verdict: Annotated[Outcome | None, Query()] = None,
+        since: Annotated[Timestamp | None, Query(alias="from")] = None,
+        until: Annotated[Timestamp | None, Query(alias="to")] = None,
+    ) -> VerdictFilter:
+        return VerdictFilter(sensor, category, verdict, since, until)
+
+    Wanted = Annotated[VerdictFilter, Depends(wanted)]
+
+    @router.get("", response_model=VerdictListResponse)
+    async def list_verdicts(
+        wanted: Wanted,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Response:
+        """List verdicts, newest first. Times compare with the event's `timestamp`."""
+        records = await service.ledger.query(wanted, limit=limit, before=cursor)
+        following = str(records[-1].seq) if len(records) == limit else None
+        page = {
+            "status": "success",
+            "verdicts": [verdict_response(record) for record in records],
+            "count": len(records),
+            "nextCursor": following,
+        }
+        return _json(200, page)
+
+    @router.get("/stream", response_class=EventSourceResponse)
+    async def stream_verdicts(
+        wanted: Wanted,
+        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Follow verdicts as they are decided; `Last-Event-ID` resumes without a gap."""
+        async for record in service.follow(wanted, last_event_id):
+            if record is None:
+                yield ServerSentEvent(comment="idle")
+                continue
+            data = orjson.dumps(verdict_response(record)).decode()
+            yield ServerSentEvent(raw_data=data, event="verdict", id=str(record.seq))
+
+    @router.get(
+        "/{identity:path}",
+        response_model=VerdictResponse,
+        responses={202: {"model": VerdictResponse}, 404: {"model": ErrorResponse}},
+    )
+    async def read_verdict(identity: str) -> Response:
+        """Read by submitted id, `Id` or verdict key. 202: accepted, not decided yet."""
+        found = await service.find(identity)
+        status = 202 if isinstance(found, StoredEvent) else 200
+        return _json(status, verdict_response(found))
+
+    return router
+
+
+def _health_router(service: Service, metrics: MetricsSettings) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    async def readiness() -> Response:
+        health = await service.health()
+        failing = [f"{it.part}: {it.problem}" for it in health if it.problem and it.required]
+        body = ReadinessResponse(
+            status="not_ready" if failing else "ok",
+            message="; ".join(failing) or "Alert Bridge is running",
+            components={it.part: it.problem or "ok" for it in health},
+        )
+        return _json(503 if failing else 200, body)
+
+    @router.get("/health", response_model=ReadinessResponse)
+    async def live() -> Response:
+        """Tell that the process lives."""
+        return _json(200, ReadinessResponse(status="ok", message="Alert Bridge is running"))
+
+    router.add_api_route(
+        "/ready",
+        readiness,
+        methods=["GET"],
+        response_model=ReadinessResponse,
+        responses={503: {"model": ReadinessResponse}},
+        description="Ask every part whether it can work.",
+    )
+
+    @router.get(
+        "/api/v1/alerts/health",
+        response_model=HealthResponse,
+        responses={503: {"model": HealthResponse}},
+    )
+    async def submission_health() -> Response:
+        """Tell whether events can be accepted."""
+        problem = await service.ledger.ping()
+        body = HealthResponse(
+            status="unhealthy" if problem else "healthy",
+            timestamp=stamp(service.clock.now()),
+            components={"entity_validator": "ok", "event_bridge": problem or "ok"},
+            error=problem or None,
+        )
+        return _json(503 if problem else 200, body)
+
+    @router.get("/metrics", response_class=PlainTextResponse)
+    async def where_metrics_are() -> Response:
+        """Point to the Prometheus endpoint."""
+        if not metrics.enabled:
+            return PlainTextResponse("Prometheus metrics disabled", status_code=404)
+        return PlainTextResponse(f"Metrics are at http://localhost:{metrics.port}/metrics\n")
+
+    return router
+
+
+def _translate_errors(app: FastAPI, service: Service) -> None:
+    def answer(
+        status: int,
+        reason: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        issues: tuple[Issue, ...] = (),
+    ) -> Response:
+        body = error_response(reason, message, service.clock.now(), issues)
+        return _json(status, body, headers)
+
+    @app.exception_handler(RequestError)
+    async def refused(request: Request, error: Exception) -> Response:
+        del request
+        assert isinstance(error, RequestError)
+        row = row_of(error)
+        issues = error.issues if isinstance(error, InvalidRequest) else ()
+        headers = {"Retry-After": "1"} if row.retryable else None
+        message = refusal_message(error, issues)
+        return answer(row.wording.code, row.reason, message, headers, issues)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid_parameter(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        issues = tuple(
+            Issue(".".join(str(part) for part in found["loc"]), found["type"], found["msg"])
+            for found in error.errors()
+        )
+        return await refused(request, InvalidRequest(issues))
+
+    @app.exception_handler(HTTPException)
+    async def not_routed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        phrase = HTTPStatus(error.status_code).phrase
+        message = f"{phrase}: {request.method} {request.url.path}; see /docs."
+        return answer(error.status_code, phrase.lower().replace(" ", "_"), message, error.headers)
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> Response:
+        del request, error
+        return answer(500, "internal_error", "Internal server error occurred")
+
+
+def _json(
+    status: int, body: BaseModel | dict[str, Any], headers: Mapping[str, str] | None = None
+) -> Response:
+    shown = body.model_dump() if isinstance(body, BaseModel) else body
+    return Response(orjson.dumps(shown), status, headers, media_type="application/json")
+
+
+def _request_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Document a body that is read by hand, so that unknown fields survive."""
+    schema = {"$ref": _SCHEMA_PATH.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _document_bodies(app: FastAPI) -> None:
+    """Add the models behind `_request_of` to the OpenAPI components."""
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (model, "validation") for model in (BehaviorBody, IncidentBody, OnDemandBody)
+    ]
+    _, schema = models_json_schema(models, ref_template=_SCHEMA_PATH)
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document["components"]["schemas"].update(schema["$defs"])
+        return document
+
+    # FastAPI documents replacing this method as the way to extend the schema.
+    app.openapi = openapi  # type: ignore[method-assign]
