@@ -14,7 +14,7 @@ from sidecar.errors import MediaSingleFrame
 from sidecar.model import Clip, Evidence, EvidenceForm, Frame, MediaType, SamplePlan
 from sidecar.outside.container import check_file
 from sidecar.outside.decode import decode_image, decode_pictures, exact_area, read_timeline
-from sidecar.outside.sampling import fit_size, sample_times, shown_at
+from sidecar.outside.sampling import MIN_FRAMES, fit_size, sample_times, shown_at
 from sidecar.settings import MediaSettings
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _as_video(clip: Clip, sampled: _Sampled, plan: SamplePlan) -> Evidence:
     return Evidence(
         EvidenceForm.VIDEO,
         clip.type,
-        video=to_mp4(sampled.pictures, true_rate(sampled.times_s, plan.fps)),
+        video=to_mp4(sampled.pictures, written_rate(sampled.times_s, plan.fps)),
         timestamps_s=sampled.times_s,
         width=width,
         height=height,
@@ -129,9 +129,16 @@ def _as_video(clip: Clip, sampled: _Sampled, plan: SamplePlan) -> Evidence:
     )
 
 
-def true_rate(times_s: Sequence[float], default: float) -> Fraction:
-    """Return the mean rate of frames at these times; `default` for a single one."""
-    rate = (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else default
+def written_rate(times_s: Sequence[float], fps: float) -> Fraction:
+    """Return the rate to write frames of these times with: the mean of their true rate.
+
+    Where frames could not be taken exactly every `1 / fps`, the true rate may lie a little above
+    `fps`. A loader that samples at `fps` would then count one frame less, so it is not exceeded,
+    except by the few frames of a short clip, which loaders always take whole.
+    """
+    rate = (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else fps
+    if len(times_s) > MIN_FRAMES:
+        rate = min(rate, fps)
     return Fraction(rate).limit_denominator(_RATE_DENOMINATOR)
 
 

@@ -38,7 +38,7 @@ from sidecar.outside.decode import (
     needed_packets,
     read_timeline,
 )
-from sidecar.outside.frames import PyavSampler
+from sidecar.outside.frames import PyavSampler, written_rate
 from sidecar.outside.sampling import fit_size, sample_times, shown_at
 from sidecar.settings import MediaSettings
 from sidecar.testing.media import (
@@ -488,7 +488,7 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
         from pathlib import Path
         import av, cv2
         from sidecar.model import *
-        from sidecar.outside.frames import PyavSampler
+        from sidecar.outside.frames import PyavSampler, written_rate
         from sidecar.settings import MediaSettings
         plan = SamplePlan(EvidenceForm.VIDEO, 1.0, 40, 40 * 320 * 192)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -619,3 +619,20 @@ def test_pictures_before_an_open_key_frame_need_the_one_before_that() -> None:
         6: [5, 3, 4, 6],
         7: [5, 3, 4, 6, 9, 7],
     }
+
+
+@pytest.mark.parametrize(
+    ("times_s", "rate"),
+    [
+        ([i * 0.5 for i in range(20)], 2.0),
+        ([i * 1.5 for i in range(20)], 2 / 3),
+        ([i * 0.4985 for i in range(20)], 2.0),
+        ([0.0, 0.25, 0.5, 0.75], 4.0),
+        ([0.0], 2.0),
+    ],
+)
+def test_the_written_rate_is_true_and_never_loses_a_frame(
+    times_s: list[float], rate: float
+) -> None:
+    """Loaders count int(frames / rate * 2): just above 2 fps they would leave one frame out."""
+    assert rate == pytest.approx(float(written_rate(times_s, 2.0)), rel=1e-4)
