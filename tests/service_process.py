@@ -23,10 +23,13 @@ def free_port() -> int:
 class ServiceProcess:
     """One service that is started and killed again and again on one ledger and port."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], output: Path | None = None
+    ) -> None:
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.log = folder / "service.log"
+        self._output = output or folder / "service.out"
         self._environment = {
             **os.environ,
             "SIDECAR_LEDGER__PATH": str(folder / "ledger.db"),
@@ -38,9 +41,10 @@ class ServiceProcess:
 
     async def start(self) -> None:
         """Start and wait until it answers."""
-        with self.log.open("ab") as log:
+        command = (sys.executable, "-m", "sidecar", "serve")
+        with self.log.open("ab") as log, self._output.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "sidecar", "serve", env=self._environment, stderr=log
+                *command, env=self._environment, stdout=output, stderr=log
             )
         async with asyncio.timeout(30), aiohttp.ClientSession() as client:
             while True:
