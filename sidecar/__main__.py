@@ -159,6 +159,29 @@ def parse(
     print(_dumps(found))
 
 
+@cli.command()
+def probe(
+    url: Annotated[str, typer.Argument(help="Endpoint including /v1.")],
+    api_key: Annotated[str, typer.Option(help="Sent as a bearer token.")] = "",
+    timeout_s: Annotated[float, typer.Option(min=0.1, help="For each request.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Find out what a model's server accepts and how it answers, by asking it."""
+    from sidecar.outside.probe import probe_dialect
+
+    with _errors.status(f"Asking {url}"):
+        dialect = _run(probe_dialect(url, api_key, timeout_s))
+    facts = asdict(dialect)
+    if as_json:
+        print(_dumps(facts))
+        return
+    facts["frames_seen"] = f"{facts['frames_seen']} of {facts.pop('frames_sent')}"
+    table = Table("fact", "value", title=url)
+    for name, value in facts.items():
+        table.add_row(name, ", ".join(value) if isinstance(value, tuple) else str(value))
+    _output.print(table)
+
+
 @cli.command("mock-vlm")
 def mock_vlm(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
