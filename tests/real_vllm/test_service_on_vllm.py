@@ -6,6 +6,8 @@ import pytest
 from harness import running
 from real_vllm.server import VllmServer
 
+from sidecar.dialect import StructuredForm
+from sidecar.outside.probe import probe_dialect
 from sidecar.testing.media import write_motion
 
 EVENTS = 20
@@ -44,3 +46,26 @@ async def test_twenty_events_through_each_arm_end_in_verdicts(
     assert {arm} == {info["sidecarArm"] for info in infos}
     assert {vllm_servers[arm].model} == {info["sidecarModel"] for info in infos}
     assert {"10"} == {info["sidecarFramesSeen"] for info in infos}
+
+
+@pytest.mark.vllm
+@pytest.mark.timeout(600)
+async def test_the_probe_tells_the_truth_about_a_default_vllm(
+    vllm_servers: dict[str, VllmServer],
+) -> None:
+    """Frames seen whole, no media options, structured choice, token probabilities."""
+    for server in vllm_servers.values():
+        dialect = await probe_dialect(server.url, "", 120)
+
+        assert ("vllm", (server.model,), "/health") == (
+            dialect.server,
+            dialect.models,
+            dialect.ready_path,
+        )
+        assert (12, False, False) == (
+            dialect.frames_seen,
+            dialect.media_options,
+            dialect.sets_fps,
+        )
+        assert StructuredForm.STRUCTURED_OUTPUTS == dialect.structured
+        assert dialect.logprobs
