@@ -5,7 +5,9 @@ What was cut off is a verdict only when it is whole all the same: a verdict word
 or a complete JSON object (VSS's `max_tokens: 1` mode ends every answer with "length").
 """
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,7 +16,9 @@ from adapters._verdicts import (
     contradictory,
     is_letter,
     read_prose,
+    read_start,
     read_word,
+    require_meant,
     unparsable,
 )
 from sidecar.errors import EmptyAnswer, TruncatedAnswer, UnparsableAnswer
@@ -33,6 +37,8 @@ _FENCE: Final = re.compile(
     re.IGNORECASE,
 )
 _SPECIAL_TOKEN: Final = re.compile(r"<\|\w{1,40}\|>|</s>")
+_VERDICT_TOKENS: Final = 24  # at the end of a completion, closing tags and end token included
+_LEAST_ALTERNATIVES: Final = 2
 _INVISIBLE: Final = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\x00"))
 
 
@@ -67,7 +73,28 @@ def parse_reply(reply: ChatReply) -> Finding:
     if is_cut:
         _require_whole(parts)
     finding = _read(parts)
-    return replace(finding, reasoning=parts.reasoning or finding.reasoning)
+    confidence = _confidence(reply.top_logprobs, finding.confirmed, parts)
+    return replace(
+        finding,
+        reasoning=parts.reasoning or finding.reasoning,
+        confidence=finding.confidence if confidence is None else confidence,
+    )
+
+
+def read_answer(reply: ChatReply) -> str:
+    """Return the whole answer of a reply, without thinking, tags and code fences.
+
+    Raises:
+        EmptyAnswer: there is no text.
+        TruncatedAnswer: the server cut the text off, or the thinking has no end.
+    """
+    parts = _take_apart(reply)
+    is_cut = reply.finish_reason in _CUT
+    if not parts.answer.strip():
+        raise _empty(reply, is_cut=is_cut)
+    if is_cut or parts.is_open:
+        raise _cut_off()
+    return _FENCE.sub("\n", _without_tags(parts.answer)).strip()
 
 
 def _take_apart(reply: ChatReply) -> _Parts:
@@ -126,7 +153,11 @@ def _require_whole(parts: _Parts) -> None:
     is_word = read_word(text) is not None and not is_letter(text)
     is_object = text.startswith("{") and text.endswith("}")
     if parts.is_open or not (is_word or is_object):
-        raise TruncatedAnswer("the answer was cut off before its end. Raise max_tokens.")
+        raise _cut_off()
+
+
+def _cut_off() -> TruncatedAnswer:
+    return TruncatedAnswer("the answer was cut off before its end. Raise max_tokens.")
 
 
 def _read(parts: _Parts) -> Finding:
@@ -162,15 +193,54 @@ def _read_text(text: str, *, opening: bool) -> Finding:
             raise unparsable(text)
         reading = read_prose(found.around, opening=opening)
         return Finding(reading.confirmed, description=reading.description)
-    _require_agreement(finding, found.around, text)
+    require_meant(found.pieces, text)
+    for said in (found.around, finding.reasoning, finding.description):
+        _require_agreement(finding, said or "", text)
     return finding
 
 
-def _require_agreement(finding: Finding, around: str, text: str) -> None:
-    """Refuse JSON whose verdict the prose beside it denies."""
+def _require_agreement(finding: Finding, prose: str, text: str) -> None:
+    """Refuse JSON whose verdict the prose beside or in it denies."""
     try:
-        said = read_prose(around).confirmed
+        said = read_prose(prose).confirmed
     except UnparsableAnswer:
         return
     if said is not finding.confirmed:
         raise contradictory(text)
+
+
+def _confidence(
+    tokens: tuple[Mapping[str, float], ...], confirmed: bool | None, parts: _Parts
+) -> float | None:
+    """Return the probability of a bare verdict against its opposite, where its first token stands.
+
+    Case and space variants of either are summed. None when the answer is more than a verdict
+    word, or when the server gave no alternatives.
+    """
+    text = _bare_text(parts.answer)
+    if confirmed is None or read_word(text) is not confirmed:
+        return None
+    alternatives = _verdict_token(tokens, confirmed)
+    if len(alternatives) < _LEAST_ALTERNATIVES:
+        return None
+    mass = {True: 0.0, False: 0.0}
+    for token, logprob in alternatives.items():
+        side = read_start(token, letter=is_letter(text))
+        if side is not None:
+            mass[side] += math.exp(logprob)
+    total = mass[True] + mass[False]
+    return mass[confirmed] / total if total > 0.0 else None
+
+
+def _verdict_token(tokens: tuple[Mapping[str, float], ...], confirmed: bool) -> Mapping[str, float]:
+    """Return the alternatives where the verdict at the end of the completion starts."""
+    ending = ""
+    for alternatives in reversed(tokens[-_VERDICT_TOKENS:]):
+        ending = next(iter(alternatives), "") + ending
+        if read_word(_bare_text(ending)) is confirmed:
+            return alternatives
+    return {}
+
+
+def _bare_text(text: str) -> str:
+    return _without_tags(_FENCE.sub("", _SPECIAL_TOKEN.sub("", text)))

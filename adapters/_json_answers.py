@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import json_repair
@@ -43,6 +44,21 @@ _INVERTED_KEYS: Final = frozenset(
 # The first four of each that VSS's parser reads, then what the models write besides.
 _REASONING_KEYS: Final = ("reasoning", "thinking", "explanation", "rationale", "reason")
 _DESCRIPTION_KEYS: Final = ("description", "videodescription", "caption", "summary")
+_CONFIDENCE_KEY: Final = "confidence"
+_SEVERITY_KEY: Final = "severity"
+# Keys of `info` whose meaning is the service's; what the model writes under them is left out.
+_RESERVED_KEYS: Final = frozenset(
+    {"errorsource", "videosource", "verificationresponsecode", "verificationresponsestatus"}
+    | {"vlmresponse", "mediatype", "mediaurls", "imagesprocessed", "imagestotal"}
+)
+_RESERVED_PREFIX: Final = "sidecar"
+_TAKEN_KEYS: Final = frozenset(
+    {*_VERDICT_KEYS, *_INVERTED_KEYS, *_REASONING_KEYS, *_DESCRIPTION_KEYS}
+    | {_CONFIDENCE_KEY, *_RESERVED_KEYS}
+)
+_MAX_EXTRAS: Final = 16
+_MAX_EXTRA: Final = 1000  # characters
+_EXTRA_NAME: Final = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 _OBJECT_START: Final = re.compile(r"\{\s{0,200}(?:[\"'“]|[A-Za-z_]\w{0,60}\s{0,10}:|\})")
 _KEY: Final = re.compile(r"[{,]\s{0,80}[\"'“]?([A-Za-z_]\w{0,60})[\"'”]?\s{0,10}:")
 _MAX_DEPTH: Final = 3
@@ -53,10 +69,15 @@ _NOT_ALNUM: Final = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class JsonAnswer:
-    """The objects in an answer and the text around them."""
+    """The objects in an answer, and the texts before, between and after them."""
 
     objects: tuple[Mapping[str, Any], ...]
-    around: str
+    pieces: tuple[str, ...]
+
+    @property
+    def around(self) -> str:
+        """All text outside of the objects."""
+        return " ".join(self.pieces)
 
 
 def find_objects(text: str) -> JsonAnswer:
@@ -68,14 +89,14 @@ def find_objects(text: str) -> JsonAnswer:
         ContradictoryAnswer: an object says its verdict twice, differently.
     """
     objects: list[Mapping[str, Any]] = []
-    around: list[str] = []
+    pieces: list[str] = []
     position = 0
     while (start := _OBJECT_START.search(text, position)) and len(objects) < _MAX_OBJECTS:
-        around.append(text[position : start.start()])
+        pieces.append(text[position : start.start()])
         value, position = _decode(text, start.start())
         objects.append(value)
-    around.append(text[position:])
-    return JsonAnswer(tuple(objects), " ".join(around))
+    pieces.append(text[position:])
+    return JsonAnswer(tuple(objects), tuple(pieces))
 
 
 def read_objects(objects: tuple[Mapping[str, Any], ...], text: str) -> Finding | None:
@@ -85,7 +106,8 @@ def read_objects(objects: tuple[Mapping[str, Any], ...], text: str) -> Finding |
         UnparsableAnswer: the verdict is neither yes nor no.
         ContradictoryAnswer: the verdicts differ.
     """
-    stated = [pair for obj in objects for pair in _walk(obj, _MAX_DEPTH)]
+    fields = [field for obj in objects for field in _walk(obj, _MAX_DEPTH)]
+    stated = [(_key(name), value) for name, value in fields]
     verdicts = {_verdict_of(key, value, text) for key, value in stated} - {None}
     if len(verdicts) > 1:
         raise contradictory(text)
@@ -96,7 +118,7 @@ def read_objects(objects: tuple[Mapping[str, Any], ...], text: str) -> Finding |
         reasoning=_first_text(stated, _REASONING_KEYS),
         description=_first_text(stated, _DESCRIPTION_KEYS),
         confidence=_confidence(stated),
-        extra=_extra(stated),
+        extra=_extra(fields),
     )
 
 
@@ -142,9 +164,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _walk(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield normalised keys and values, nested objects included."""
+    """Yield names and values, nested objects included."""
     for name, item in value.items():
-        yield _key(str(name)), item
+        yield str(name), item
         if isinstance(item, Mapping) and depth > 1:
             yield from _walk(item, depth - 1)
 
@@ -192,7 +214,7 @@ def _first_text(stated: list[tuple[str, Any]], keys: tuple[str, ...]) -> str:
 def _confidence(stated: list[tuple[str, Any]]) -> float | None:
     """Return the first confidence that is a probability; also one written as a string."""
     for key, value in stated:
-        if key != "confidence" or isinstance(value, bool):
+        if key != _CONFIDENCE_KEY or isinstance(value, bool):
             continue
         try:
             number = float(value)
@@ -203,6 +225,22 @@ def _confidence(stated: list[tuple[str, Any]]) -> float | None:
     return None
 
 
-def _extra(stated: list[tuple[str, Any]]) -> Mapping[str, str]:
-    severity = _first_text(stated, ("severity",))
-    return {"severity": severity} if severity else {}
+def _extra(fields: list[tuple[str, Any]]) -> Mapping[str, str]:
+    """Return the scalar fields that nothing else reads, as Python's `str()` writes them."""
+    extra: dict[str, str] = {}
+    for name, value in fields:
+        if _is_extra(name) and isinstance(value, str | int | float) and value != "":
+            label = _SEVERITY_KEY if _key(name) == _SEVERITY_KEY else name
+            extra.setdefault(label, _extra_text(label, value))
+    return dict(islice(extra.items(), _MAX_EXTRAS))
+
+
+def _is_extra(name: str) -> bool:
+    key = _key(name)
+    is_taken = key in _TAKEN_KEYS or key.startswith(_RESERVED_PREFIX)
+    return not is_taken and _EXTRA_NAME.fullmatch(name) is not None
+
+
+def _extra_text(name: str, value: str | float) -> str:
+    text = str(value).strip()[:_MAX_EXTRA]
+    return text.casefold() if name == _SEVERITY_KEY else text

@@ -4,7 +4,8 @@ A statement counts as a verdict only in four places, so that "No helmet is visib
 no" and "yes would be wrong" never become one:
 
 - the whole answer is a verdict word;
-- the answer starts with one, set off by punctuation ("Yes, because ...");
+- the answer starts with one, set off by punctuation ("Yes, because ..."), also after an
+  introduction when it is the only one ("Looking at the clip, yes, he fell.");
 - its last line is one;
 - it is announced ("Answer: no", "the answer is yes", "Final answer: A", `\boxed{yes}`).
 
@@ -16,6 +17,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from sidecar.errors import ContradictoryAnswer, UnparsableAnswer
@@ -25,10 +27,12 @@ _SPOKEN: Final = {
     "no": False,
     "はい": True,
     "いいえ": False,
+    "いえ": False,
     "是": True,
     "是的": True,
     "否": False,
     "不是": False,
+    "不": False,
     "ja": True,
     "nein": False,
     "oui": True,
@@ -80,29 +84,50 @@ _LEAD: Final = re.compile(
     rf"(?:{_PAUSE}|(?=\s(?:the|there|it|this|he|she|they)\b))",
     re.IGNORECASE,
 )
+# "Looking at the clip, yes, he fell." The clause ends with what was looked at, so that a speaker
+# who corrects himself ("In the clip a man, no, a woman") says no verdict.
+_INTRODUCED: Final = re.compile(
+    r"(?:(?:well|okay|ok|sure|certainly|indeed|so)"
+    r"|(?:looking at|based on|judging from|judging by|according to|given|from|in"
+    r"|after (?:reviewing|watching)|having (?:reviewed|watched))\s(?:\w{1,20}\s){0,5}"
+    r"(?:clip|evidence|footage|frames?|images?|pictures?|recording|scene|sequence|video)"
+    r"(?:\s(?:above|itself|provided|shown))?"
+    r"|(?:based on|from|given) what (?:i|we) (?:can )?see)"
+    rf",{_OPEN}(?P<word>{_SPOKEN_WORD})(?![^\W_]){_CLOSE}{_PAUSE}",
+    re.IGNORECASE,
+)
 _OPTION: Final = re.compile(r"[\s*_#>`\"']{0,20}(?:\((?P<one>[ABab])\)|(?P<two>[AB])[).:])(?=\s|$)")
 _BOTH_OPTIONS: Final = re.compile(r"\bA[).:].{0,500}\bB[).:]", re.DOTALL)
 _ANNOUNCED: Final = re.compile(
     r"(?P<final>\bfinal\s{1,3})?"
-    r"(?:\b(?:answer|verdict|decision|conclusion|result|antwort|réponse|respuesta)"
+    r"(?:\b(?:answer|verdict|decision|conclusion|result|output|response|antwort|réponse|respuesta)"
     r"|回答|答え|判定|結論|答案|结论)"
-    rf"[*_`\"'\s]{{0,6}}(?:\bis\b|\bist\b|\best\b|\bes\b|は|是|[:=])"
+    rf"[*_`\"'\s]{{0,6}}(?:(?:\bis\b|\bist\b|\best\b|\bes\b|は|是)\s?:?|[:=])"
     rf"{_OPEN}(?P<word>{_ANY_WORD})(?![^\W_]){_CLOSE}{_PAUSE}",
     re.IGNORECASE,
 )
 _BOXED: Final = re.compile(
     rf"\\boxed\{{(?:\\text\{{)?\s{{0,3}}(?P<word>{_ANY_WORD})\s{{0,3}}\}}", re.IGNORECASE
 )
+_SPOKEN_ANYWHERE: Final = re.compile(rf"\b(?:{_SPOKEN_WORD})\b", re.IGNORECASE)
 _INTERJECTION: Final = re.compile(
-    r"(?:^|[.!?。\n]|\b(?:or|and|but|actually|wait|rather|correction)\b)"
+    r"(?:^|[.!?。\n]|\b(?:or|and|but|actually|wait|rather|correction|aber|oder|mais|ou|pero)\b)"
     rf"[{_DECORATION},:(]{{0,12}}(?P<word>{_SPOKEN_WORD})(?![^\W_]){_CLOSE}{_PAUSE}",
     re.IGNORECASE,
 )
 _CONDITION: Final = re.compile(r"\b(?:if|whether|unless|not|never|cannot)\b|n't\b", re.IGNORECASE)
 _SENTENCE_END: Final = re.compile(r"[.!?。\n]")
 _TAKEN_BACK: Final = re.compile(
-    r"\W{0,8}(?:(?:that|this|it)\s)?(?:would be|is|was)\s(?:wrong|incorrect|false|not\s)",
+    r"\W{0,8}(?:(?:wait|actually|hmm|but)\W{1,4}){0,2}(?:(?<=\W)not\b\W{0,4}$"
+    r"|(?:(?:that|this|it)\s)?(?:would be|is|was)\s(?:wrong|incorrect|false|not\s))",
     re.IGNORECASE,
+)
+_ON_CONDITION: Final = re.compile(
+    r"\W{0,8}(?:but\s)?(?:only\s)?(?:if|unless|assuming|provided that)\b", re.IGNORECASE
+)
+# The end of the line before JSON that is not the answer: "If he falls:", "Example:".
+_SET_ASIDE: Final = re.compile(
+    r"\b(?:if|unless|would|example|instead of)\b|\bnot\W{0,4}$", re.IGNORECASE
 )
 _REFUSAL: Final = re.compile(
     r"\W{0,8}(?:but\s)?(?:"
@@ -114,11 +139,13 @@ _REFUSAL: Final = re.compile(
     r"|申し訳|すみません|抱歉|对不起|无法)",
     re.IGNORECASE,
 )
+_REFUSAL_ANYWHERE: Final = re.compile(rf"(?:^|[.!?\n])(?:{_REFUSAL.pattern})", re.IGNORECASE)
 _UNDECIDED: Final = re.compile(
     r"\b(?:cannot|can'?t|could not|couldn'?t) be"
     r" (?:determined|verified|confirmed|assessed)"
     r"|\b(?:unable|impossible|not possible) to (?:determine|verify|confirm|tell|assess|judge)"
-    r"|\b(?:not enough|insufficient) information",
+    r"|\b(?:not enough|insufficient) information"
+    r"|\b(?:i'?m|i am|answer is) (?:not (?:certain|sure)|uncertain|unsure|unclear)",
     re.IGNORECASE,
 )
 _WORD: Final = re.compile(r"\w+")
@@ -145,6 +172,21 @@ def read_word(text: str) -> bool | None:
 def is_letter(text: str) -> bool:
     """Tell whether `text` is nothing but an option letter, which may also start a sentence."""
     return _bare(text) in _LETTERS
+
+
+def read_start(token: str, *, letter: bool) -> bool | None:
+    """Return the verdict that a word starting with `token` would be; None when not one alone.
+
+    Args:
+        token: a piece of text as the model's tokenizer cuts it, such as " Yes" or "Ne".
+        letter: whether the answer is an option letter, not a word.
+    """
+    words = _LETTERS if letter else {**_SPOKEN, **_WRITTEN}
+    start = _bare(token)
+    if start in words:
+        return words[start]
+    sides = {side for word, side in words.items() if start and word.startswith(start)}
+    return sides.pop() if len(sides) == 1 else None
 
 
 def read_prose(text: str, *, opening: bool = True) -> Reading:
@@ -178,6 +220,29 @@ def read_prose(text: str, *, opening: bool = True) -> Reading:
     if lead is not None:
         return lead
     return Reading(verdict, before if ending is not None else text[: announced[0].start()].strip())
+
+
+def require_meant(pieces: tuple[str, ...], text: str) -> None:
+    """Refuse JSON that the prose around it does not put forward as the answer.
+
+    Args:
+        pieces: what stands before, between and after the objects.
+        text: the whole answer, for the error.
+
+    Raises:
+        UnparsableAnswer: it is an example, holds on a condition, or comes with a refusal.
+        ContradictoryAnswer: it is taken back.
+    """
+    for before, after in pairwise(piece.translate(_TO_ASCII).strip() for piece in pieces):
+        line = before[-_WINDOW:].rpartition("\n")[2]
+        if _SET_ASIDE.search(_SENTENCE_END.split(line)[-1]):
+            raise unparsable(text)
+        if _TAKEN_BACK.match(after):
+            raise contradictory(text)
+    for piece in pieces:
+        said = piece.translate(_TO_ASCII)
+        if _REFUSAL_ANYWHERE.search(said) or _UNDECIDED.search(said):
+            raise unparsable(text)
 
 
 def quoted(text: str) -> str:
@@ -237,6 +302,9 @@ def _lead(text: str) -> Reading | None:
     spoken = _LEAD.match(text)
     if spoken is not None:
         return _followed(text, _verdict(spoken), spoken.end())
+    introduced = _INTRODUCED.match(text)
+    if introduced is not None and not _is_conditional(text, introduced.start("word")):
+        return _introduced(text, introduced)
     option = _OPTION.match(text)
     if option is None:
         return None
@@ -249,11 +317,19 @@ def _lead(text: str) -> Reading | None:
     return reading
 
 
+def _introduced(text: str, match: re.Match[str]) -> Reading | None:
+    """Read a verdict after an introductory clause, unless another verdict word stands anywhere."""
+    if sum(1 for _ in _SPOKEN_ANYWHERE.finditer(text)) > 1:
+        return None
+    reading = _followed(text, _verdict(match), match.end())
+    return Reading(reading.confirmed, text)
+
+
 def _followed(text: str, verdict: bool, end: int) -> Reading:
     rest = text[end:]
     if _TAKEN_BACK.match(rest):
         raise contradictory(text)
-    if _REFUSAL.match(rest):
+    if _REFUSAL.match(rest) or _ON_CONDITION.match(rest):
         raise unparsable(text)
     return Reading(verdict, rest.lstrip(_AFTER_VERDICT).rstrip())
 

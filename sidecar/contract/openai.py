@@ -12,6 +12,7 @@ def reply_from_completion(body: Mapping[str, Any]) -> ChatReply:
 
     The reasoning is in `message.reasoning` (vLLM since 0.12) or `message.reasoning_content` (older
     vLLM, SGLang). `content` may be null, or a list of parts of which the text ones are joined.
+    `logprobs.content` becomes one mapping for each token; a broken entry becomes an empty one.
 
     Raises:
         VlmServerError: the body holds no completion, though the status was 200.
@@ -29,6 +30,7 @@ def reply_from_completion(body: Mapping[str, Any]) -> ChatReply:
         model=_string(body.get("model")),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
+        top_logprobs=_top_logprobs(choice.get("logprobs")),
     )
 
 
@@ -70,6 +72,29 @@ def _text(value: object) -> str | None:
         return None
     texts = (part.get("text") for part in value if isinstance(part, Mapping))
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _top_logprobs(value: object) -> tuple[Mapping[str, float], ...]:
+    tokens = value.get("content") if isinstance(value, Mapping) else None
+    if not isinstance(tokens, list):
+        return ()
+    return tuple(_alternatives(token) for token in tokens)
+
+
+def _alternatives(token: object) -> Mapping[str, float]:
+    """Return the log-probabilities at one position, the written token first."""
+    if not isinstance(token, Mapping) or not _is_logprob(token.get("logprob")):
+        return {}
+    top = token.get("top_logprobs")
+    found: dict[str, float] = {}
+    for entry in [token, *(top if isinstance(top, list) else [])]:
+        if isinstance(entry, Mapping) and _is_logprob(entry.get("logprob")):
+            found.setdefault(_string(entry.get("token")), entry["logprob"])
+    return found
+
+
+def _is_logprob(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
 
 
 def _string(value: object) -> str:

@@ -1,5 +1,6 @@
-"""Replies of both models, and what they mean."""
+"""What the golden answers cannot hold: hostile text, probabilities, any text at all."""
 
+import math
 import time
 from contextlib import suppress
 
@@ -7,214 +8,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters import cosmos3_nano, cosmos_reason2
 from adapters._answers import parse_reply
 from sidecar.errors import (
     AnswerError,
-    ContradictoryAnswer,
-    EmptyAnswer,
     TruncatedAnswer,
     UnparsableAnswer,
 )
 from sidecar.model import ChatReply
 
-VERDICTS = {
-    # whole words
-    "yes": ("yes", True),
-    "no": ("no", False),
-    "capitals": ("YES", True),
-    "full-stop": ("Yes.", True),
-    "exclamation": ("No!", False),
-    "bold": ("**Yes**", True),
-    "underscores": ("__No__", False),
-    "quoted": ('"Yes"', True),
-    "curly-quotes": ("“No”", False),
-    "backticks": ("`yes`", True),
-    "heading": ("# No", False),
-    "bullet": ("- Yes", True),
-    "newlines": ("\n\nno\n", False),
-    "end-token": ("yes<|im_end|>", True),
-    "byte-order-mark": ("\ufeffyes", True),
-    "full-width": ("Ｙｅｓ。", True),  # noqa: RUF001 - what a Japanese tokenizer may write
-    "confirmed": ("confirmed", True),
-    "rejected": ("Rejected.", False),
-    "true": ("True", True),
-    "false": ("false", False),
-    "letter-a": ("A", True),
-    "letter-b": ("B", False),
-    "letter-parentheses": ("(A)", True),
-    "letter-bracket": ("B)", False),
-    # languages
-    "japanese-yes": ("はい", True),
-    "japanese-no": ("いいえ。", False),
-    "japanese-because": ("はい、人物が転倒しています。", True),
-    "chinese-yes": ("是的", True),
-    "chinese-no": ("否", False),
-    "chinese-not": ("不是，画面中没有人。", False),  # noqa: RUF001 - Chinese punctuation
-    "german-yes": ("Ja.", True),
-    "german-no": ("Nein, es ist niemand zu sehen.", False),
-    "french-yes": ("Oui", True),
-    "french-no": ("Non.", False),
-    "spanish-yes": ("Sí, hay una persona.", True),
-    "spanish-si": ("si", True),
-    # prose
-    "because": ("Yes, because the worker falls.", True),
-    "repeated-on-second-line": ("no\nNo, the robot does not reach the cup.", False),
-    "bold-lead": ("**No**, nobody is there.", False),
-    "bold-full-stop": ("**Yes.** Two cars collide.", True),
-    "dash": ("No - the road is empty.", False),
-    "em-dash": ("Yes—two cars touch.", True),
-    "colon": ("Yes: a person climbs the fence.", True),
-    "no-comma": ("Yes the worker wears a helmet", True),
-    "last-line": ("A man walks to the door.\nHe opens it.\n\nYes", True),
-    "option-with-text": ("(A) Possible", True),
-    "option-with-verdict": ("B. No", False),
-    "announced": ("The robot drops the box. Answer: yes", True),
-    "announced-bold": ("**Answer:** No", False),
-    "the-answer-is": ("The lane is empty, so the answer is no.", False),
-    "final-answer": ("Final answer: A", True),
-    "final-decides": ("Yes, at first it seems so.\nFinal answer: No", False),
-    "boxed": (r"The cars touch. \boxed{yes}", True),
-    "verdict-confirmed": ("Verdict: confirmed. The man falls.", True),
-    "no-inside-description": ("Yes. No helmet is visible.", True),
-    "question-then-answer": ("Is there a fire? Answer yes or no.\nno", False),
-    # thinking
-    "think": ("<think>He falls.</think>\n\nyes", True),
-    "think-without-opener": ("He falls.</think>no", False),
-    "think-empty": ("<think></think>yes", True),
-    "think-escaped": (r"\<think\>He falls.\</think\> yes", True),
-    "think-escaped-slash": (r"<think\>He falls.<\/think> no", False),
-    "think-after-greeting": ("Sure. <think>r</think>yes", True),
-    "think-unclosed-last-line": ("<think>He stumbles and falls.\nYes", True),
-    "think-says-the-opposite": ("<think>No, wait. Yes.</think>yes", True),
-    "think-and-answer": ("<think>r</think>\n<answer>\nno\n</answer>", False),
-    "answer-tags": ("<answer>Yes</answer>", True),
-    "answer-with-prose": ("<answer>No, the door stays shut.</answer>", False),
-    "answer-unclosed": ("<answer>yes", True),
-    "answer-without-opener": ("yes</answer>", True),
-    # JSON
-    "json": ('{"verdict": "yes"}', True),
-    "json-bool": ('{"verdict": false, "reasoning": "empty road"}', False),
-    "json-vss-field": ('{"prediction_answer": "No"}', False),
-    "json-confirmed": ('{"confirmed": true}', True),
-    "json-is-confirmed": ('{"isConfirmed": "false"}', False),
-    "json-hazard": ('{"hazard_detection": {"is_hazardous": true}}', True),
-    "json-false-alarm": ('{"is_false_alarm": true}', False),
-    "json-word": ('{"result": "rejected"}', False),
-    "json-letter": ('{"answer": "A"}', True),
-    "json-sentence": ('{"answer": "Yes, the man falls."}', True),
-    "json-fenced": ('```json\n{"verdict": "no"}\n```', False),
-    "json-fence-open": ('```json\n{"verdict": "yes"}', True),
-    "json-after-prose": ('Here is the result:\n```json\n{"verdict": "yes"}\n```', True),
-    "json-array-of-one": ('[{"verdict": "no"}]', False),
-    "json-trailing-comma": ('{"verdict": "yes",}', True),
-    "json-python": ("{'verdict': True, 'reasoning': None}", True),
-    "json-ellipsis": ('{"verdict": "no", ...}', False),
-    "json-after-think": ('<think>r</think>{"verdict": "yes"}', True),
-    "json-answer-disagrees-with-nothing": ('{"answer": "a red car", "verdict": "no"}', False),
-    "fence-without-json": ("```\nyes\n```", True),
-    "fence-on-one-line": ("```yes```", True),
-}
-
-FAILURES = {
-    "empty": ("", EmptyAnswer),
-    "blank": (" \n ", EmptyAnswer),
-    "only-thinking": ("<think>Yes, he falls.</think>", EmptyAnswer),
-    "empty-answer-block": ("<think>r</think><answer></answer>", EmptyAnswer),
-    "prose": ("A man walks through a door.", UnparsableAnswer),
-    "article": ("A man", UnparsableAnswer),
-    "determiner": ("No helmet is visible on the worker.", UnparsableAnswer),
-    "number": ("No. 3 is the camera in the yard.", UnparsableAnswer),
-    "prefix": ("Nothing happens.", UnparsableAnswer),
-    "compound": ("Non-compliant", UnparsableAnswer),
-    "negated": ("yes would be wrong", UnparsableAnswer),
-    "taken-back": ("Yes, that would be wrong.", ContradictoryAnswer),
-    "not-yes": ("not yes", UnparsableAnswer),
-    "answer-is-not": ("The answer is not yes.", UnparsableAnswer),
-    "denied": ("I do not think that the answer is yes.", UnparsableAnswer),
-    "conditional": ("If he falls, the answer is yes.", UnparsableAnswer),
-    "echo": ("Answer yes or no", UnparsableAnswer),
-    "echo-announced": ("Answer: yes or no", UnparsableAnswer),
-    "echo-slash": ("Answer: yes/no", UnparsableAnswer),
-    "echo-slash-only": ("Yes/No", UnparsableAnswer),
-    "echo-question": (
-        "Is the worker wearing a helmet? Please answer 'yes' or 'no'.",
-        UnparsableAnswer,
-    ),
-    "echo-options": ("(A) Yes (B) No", ContradictoryAnswer),
-    "echo-list": ("- Yes: a person falls\n- No: nobody falls", ContradictoryAnswer),
-    "echo-schema": ('{"verdict": "yes or no"}', UnparsableAnswer),
-    "question-mark": ("Yes?", UnparsableAnswer),
-    "refusal": ("I'm sorry, but I can't help with that.", UnparsableAnswer),
-    "refusal-cannot": ("I cannot determine whether he falls. Answer: no", UnparsableAnswer),
-    "refusal-after-verdict": ("No, I cannot see the video.", UnparsableAnswer),
-    "refusal-on-second-line": ("No\nI cannot view the video.", UnparsableAnswer),
-    "undecided": ("No. It cannot be determined from the clip.", UnparsableAnswer),
-    "unknown": ("unknown", UnparsableAnswer),
-    "both": ("Yes. No, wait.", ContradictoryAnswer),
-    "both-comma": ("Yes, no", ContradictoryAnswer),
-    "both-lines": ("Yes\nno", ContradictoryAnswer),
-    "both-announced": ("Yes, he falls. The answer is no.", ContradictoryAnswer),
-    "two-finals": ("Final answer: yes. Final answer: no.", ContradictoryAnswer),
-    "two-answer-blocks": ("<answer>yes</answer><answer>no</answer>", ContradictoryAnswer),
-    "option-against-text": ("A) No", ContradictoryAnswer),
-    "repetition": ("yes yes yes yes", UnparsableAnswer),
-    "repetition-sentences": ("Yes. " * 50, UnparsableAnswer),
-    "repetition-phrase": ("Yes, " + "the man falls. " * 40, UnparsableAnswer),
-    "punctuation": ("!!!!!!!!!!!!", UnparsableAnswer),
-    "unclosed-think": ("<think>Yes, he might fall, or he sits down", UnparsableAnswer),
-    "json-cut": ('{"verdict": "yes", "reasoning": "The man', TruncatedAnswer),
-    "json-without-verdict": ('{"description": "The answer is yes."}', UnparsableAnswer),
-    "json-null": ('{"verdict": null}', UnparsableAnswer),
-    "json-unknown": ('{"verdict": "uncertain", "detected": true}', UnparsableAnswer),
-    "json-conflict": ('{"verdict": "yes", "confirmed": false}', ContradictoryAnswer),
-    "json-two-objects": ('{"verdict": "yes"}\n{"verdict": "no"}', ContradictoryAnswer),
-    "json-two-values": ('{"verdict": "yes", "verdict": "no"}', ContradictoryAnswer),
-    "json-two-values-broken": ("{'verdict': 'yes', 'verdict': 'no',}", ContradictoryAnswer),
-    "json-against-prose": ('No, nobody falls. {"verdict": "yes"}', ContradictoryAnswer),
-    "json-is-something-else": ('{"is_daytime": true}', UnparsableAnswer),
-    "json-timeline": ('```json\n[{"start": "00:00.10", "caption": "yes"}]\n```', UnparsableAnswer),
+HOSTILE = {
     "json-deep": ('{"a":' * 5000, UnparsableAnswer),
     "json-deep-closed": ('{"a":' * 5000 + "1" + "}" * 5000, UnparsableAnswer),
     "too-long": ("yes " * 100_000, UnparsableAnswer),
 }
 
-CUT_VERDICTS = {
-    "one-token": ("yes", True),
-    "one-token-no": ("No", False),
-    "answer-tags": ("<think>r</think><answer>no</answer>", False),
-    "whole-json": ('{"verdict": "yes"}', True),
-}
 
-CUT_FAILURES = {
-    "empty": ("", TruncatedAnswer),
-    "prose": ("Yes, the worker falls and", TruncatedAnswer),
-    "two-words": ("No helmet", TruncatedAnswer),
-    "article": ("A", TruncatedAnswer),
-    "in-thought": ("<think>He falls.\nYes", TruncatedAnswer),
-    "verdict-then-thought": ("yes<think>or", TruncatedAnswer),
-    "after-thought": ("<think>He falls.</think>", TruncatedAnswer),
-    "in-json": ('{"verdict": "yes", "reasoning": "The', TruncatedAnswer),
-    "in-json-fence": ('```json\n{"verdict": "no", "objects": [{"a": 1}', TruncatedAnswer),
-    "in-nested-json": ('{"verdict": "no", "objects": {"a": 1}', TruncatedAnswer),
-}
-
-
-def rows(table):
-    return [pytest.param(*row, id=name) for name, row in table.items()]
-
-
-@pytest.mark.parametrize(("content", "expected"), rows(VERDICTS))
-def test_a_clear_answer_is_a_verdict(content, expected):
-    """Every way in which the models say yes or no clearly gives the verdict."""
-    finding = parse_reply(ChatReply(content))
-
-    assert finding.confirmed is expected
-
-
-@pytest.mark.parametrize(("content", "expected"), rows(FAILURES))
-def test_anything_else_is_an_error(content, expected):
-    """An answer that is not clearly one verdict is an error of the right kind, never a guess."""
+@pytest.mark.parametrize(
+    ("content", "expected"), [pytest.param(*row, id=name) for name, row in HOSTILE.items()]
+)
+def test_hostile_answers_are_errors(content, expected):
+    """Answers made to exhaust the parser are refused like any other that is no verdict."""
     with pytest.raises(expected) as caught:
         parse_reply(ChatReply(content))
 
@@ -222,35 +35,11 @@ def test_anything_else_is_an_error(content, expected):
     assert caught.value.detail
 
 
-@pytest.mark.parametrize(("content", "expected"), rows(CUT_VERDICTS))
-def test_a_whole_verdict_survives_the_token_limit(content, expected):
-    """A verdict that cannot go on is one although the server stopped at max_tokens."""
-    finding = parse_reply(ChatReply(content, finish_reason="length"))
-
-    assert finding.confirmed is expected
-
-
-@pytest.mark.parametrize(("content", "expected"), rows(CUT_FAILURES))
-def test_a_cut_answer_is_no_verdict(content, expected):
-    """An answer that the token limit cut off is truncated, whatever it starts with."""
-    with pytest.raises(expected):
-        parse_reply(ChatReply(content, finish_reason="length"))
-
-
 @pytest.mark.parametrize("finish_reason", ["abort", "error", "repetition", "content_filter"])
 def test_every_kind_of_cut_counts(finish_reason):
     """Prose that the server ended for another reason than its end is truncated."""
     with pytest.raises(TruncatedAnswer):
         parse_reply(ChatReply("Yes, the worker", finish_reason=finish_reason))
-
-
-def test_content_null_falls_back_to_the_reasoning():
-    """A server with the qwen3 parser puts the whole direct answer into `reasoning`."""
-    finding = parse_reply(ChatReply(None, reasoning="Yes, he falls."))
-
-    assert finding.confirmed is True
-    assert finding.reasoning == ""
-    assert finding.description == "he falls."
 
 
 def test_reasoning_beside_the_content_is_kept():
@@ -269,22 +58,6 @@ def test_prose_beside_the_verdict_is_the_description():
     assert finding.description == "because he falls."
 
 
-def test_json_fields_are_taken_over():
-    """Reasoning, description, confidence and severity of VSS's JSON prompts are kept."""
-    finding = parse_reply(
-        ChatReply(
-            '{"verdict": true, "description": "A man climbs.", "severity": "high",'
-            ' "confidence": 0.9, "reasoning": "The fence is low."}'
-        )
-    )
-
-    assert finding.confirmed is True
-    assert finding.reasoning == "The fence is low."
-    assert finding.description == "A man climbs."
-    assert finding.confidence == 0.9
-    assert dict(finding.extra) == {"severity": "high"}
-
-
 @pytest.mark.parametrize("confidence", ["1.5", '"high"', "-0.1", "true", "null", "NaN"])
 def test_a_confidence_that_is_no_probability_is_dropped(confidence):
     """Only numbers from 0 to 1 are confidences."""
@@ -293,10 +66,75 @@ def test_a_confidence_that_is_no_probability_is_dropped(confidence):
     assert finding.confidence is None
 
 
-@pytest.mark.parametrize("adapter", [cosmos_reason2.ADAPTER, cosmos3_nano.ADAPTER])
-def test_both_models_are_read_alike(adapter):
-    """The same words mean the same from both models."""
-    assert adapter.parse_reply(ChatReply("Yes.")).confirmed is True
+@pytest.mark.parametrize(
+    ("tokens", "content", "expected"),
+    [
+        pytest.param([{"yes": 0.75, "no": 0.25}], "yes", 0.75, id="two-classes"),
+        pytest.param([{"no": 0.6, "yes": 0.2, "The": 0.2}], "no", 0.75, id="others-do-not-count"),
+        pytest.param(
+            [{"Yes": 0.5, " yes": 0.2, "YES": 0.1, "No": 0.1, " no": 0.1}],
+            "Yes",
+            0.8,
+            id="variants",
+        ),
+        pytest.param([{"yes": 0.3, "no": 0.7}], "yes", 0.3, id="sampled-against-the-odds"),
+        pytest.param(
+            [{"A": 0.9, "B": 0.1, "yes": 0.5}], "A", 0.9, id="letters-compete-with-letters"
+        ),
+        pytest.param(
+            [{"**": 1.0, "x": 0.1}, {"No": 0.8, "Yes": 0.2}, {".": 1.0, "yes": 0.1}],
+            "**No.",
+            0.8,
+            id="decorated",
+        ),
+        pytest.param(
+            [{"re": 0.8, "con": 0.2}, {"jected": 1.0, "x": 0.1}], "rejected", 0.8, id="word-of-two"
+        ),
+        pytest.param(
+            [{"いい": 0.75, "はい": 0.25}, {"え": 1.0, "x": 0.1}], "いいえ", 0.75, id="japanese"
+        ),
+        pytest.param(
+            [
+                *({"<think>": 1.0, "x": 0.1}, {"no": 0.9, "yes": 0.1}, {"</think>": 1.0, "x": 0.1}),
+                *({"yes": 0.6, "no": 0.4}, {"<|im_end|>": 1.0, "x": 0.1}),
+            ],
+            "<think>no</think>yes",
+            0.6,
+            id="after-thinking",
+        ),
+        pytest.param([{"yes": 1.0}], "yes", None, id="no-alternatives"),
+        pytest.param([], "yes", None, id="no-logprobs"),
+        pytest.param([{"yes": 0.9, "no": 0.1}], "Yes, he falls.", None, id="more-than-a-word"),
+        pytest.param([{"no": 0.9, "yes": 0.1}], "yes", None, id="of-another-answer"),
+        pytest.param([{"yes": 0.0, "no": 0.0}], "yes", None, id="no-mass"),
+    ],
+)
+def test_confidence_of_a_bare_verdict(tokens, content, expected):
+    """The confidence is the verdict's share among yes-like and no-like first tokens."""
+    logprobs = tuple(
+        {token: math.log(p) if p else -math.inf for token, p in token_.items()} for token_ in tokens
+    )
+
+    confidence = parse_reply(ChatReply(content, top_logprobs=logprobs)).confidence
+
+    assert confidence == (expected if expected is None else pytest.approx(expected))
+
+
+def test_the_model_s_own_confidence_counts_without_logprobs_of_a_word():
+    """JSON keeps its `confidence` field also when the server sends logprobs."""
+    reply = ChatReply('{"verdict": "yes", "confidence": 0.4}', top_logprobs=({"{": 0.0, "a": -9},))
+
+    assert parse_reply(reply).confidence == 0.4
+
+
+def test_extra_fields_are_bounded():
+    """At most 16 further fields of 1000 characters are taken over."""
+    fields = ", ".join(f'"field{i}": "{"x" * 2000}"' for i in range(40))
+
+    extra = parse_reply(ChatReply(f'{{"verdict": "yes", {fields}}}')).extra
+
+    assert len(extra) == 16
+    assert {1000} == {len(value) for value in extra.values()}
 
 
 FRAGMENTS = st.sampled_from(

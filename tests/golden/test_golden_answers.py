@@ -1,0 +1,81 @@
+"""Answers of the models as they are known to come, and what every adapter makes of them.
+
+Each file holds the answers of one family of models: `both` of every one, the others of those whose
+name starts with the file's. Fields that `expect` leaves out are not checked.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sidecar.contract.openai import reply_from_completion
+from sidecar.core.plugins import load_object
+from sidecar.errors import AnswerError, row_of
+from sidecar.model import ChatReply
+from sidecar.settings import DEFAULT_ADAPTERS
+
+FILES = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.json"))}
+ANSWERS = {family: json.loads(path.read_text("utf-8")) for family, path in FILES.items()}
+ADAPTERS = {
+    name: load_object(target, "adapters")
+    for name, target in DEFAULT_ADAPTERS.items()
+    if load_object(target, "adapters").profile.is_vlm
+}
+VERDICTS = {True: "confirmed", False: "rejected"}
+
+
+def cases():
+    return [
+        pytest.param(name, answer, id=f"{name}-{answer['id']}")
+        for family, answers in ANSWERS.items()
+        for name in ADAPTERS
+        if family == "both" or name.startswith(family)
+        for answer in answers
+    ]
+
+
+def reading(adapter, reply):
+    """Read a reply into the shape of `expect`."""
+    try:
+        finding = adapter.parse_reply(reply)
+    except AnswerError as error:
+        return {"verdict": "verification-failed", "failure": row_of(error).reason}
+    return {
+        "verdict": VERDICTS[finding.confirmed],
+        "failure": None,
+        "description": finding.description,
+        "reasoning": finding.reasoning,
+        "confidence": finding.confidence,
+        "extra": dict(finding.extra),
+    }
+
+
+@pytest.mark.parametrize(("name", "answer"), cases())
+def test_every_adapter_reads_the_golden_answers_of_its_family(name, answer):
+    """An answer gives the verdict that a careful reader would see in it, or the right failure."""
+    found = reading(ADAPTERS[name], ChatReply(**answer["reply"]))
+
+    assert answer["expect"] == {key: found.get(key) for key in answer["expect"]}
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+@pytest.mark.parametrize("family", ANSWERS)
+def test_a_completion_with_a_golden_answer_reads_the_same(family, field):
+    """Read from the wire, as `sidecar parse` does, every answer means what it means by itself."""
+    name = next(name for name in ADAPTERS if family == "both" or name.startswith(family))
+    for answer in ANSWERS[family]:
+        reply = answer["reply"]
+        message = {"role": "assistant", "content": reply["content"], field: reply["reasoning"]}
+        choice = {"index": 0, "message": message, "finish_reason": reply["finish_reason"]}
+
+        found = reading(ADAPTERS[name], reply_from_completion({"choices": [choice]}))
+
+        assert answer["expect"] == {key: found.get(key) for key in answer["expect"]}, answer["id"]
+
+
+def test_golden_answers_have_unique_names():
+    """A row of the documentation is found again by its id."""
+    names = [answer["id"] for answers in ANSWERS.values() for answer in answers]
+
+    assert sorted(set(names)) == sorted(names)
