@@ -8,10 +8,11 @@ clip is prepared beforehand instead, so that every server shows the model the sa
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from adapters._answers import parse_reply
 from adapters._tokens import frames_seen
+from sidecar.dialect import ServerDialect, StructuredForm
 from sidecar.model import (
     AnswerForm,
     ChatReply,
@@ -25,12 +26,26 @@ from sidecar.model import (
     Sampling,
 )
 
-_CHOICE: Mapping[str, Any] = {
+_WORDS: Final = ["yes", "no"]
+_CONSTRAINTS: Final[Mapping[StructuredForm, Mapping[str, Any]]] = {
     # vLLM >= 0.12 in place of guided_choice, which newer ones ignore without a word
-    "structured_outputs": {"choice": ["yes", "no"]},
-    # with a reasoning parser the choice binds from the first token only when thinking is off
-    "chat_template_kwargs": {"enable_thinking": False},
+    StructuredForm.STRUCTURED_OUTPUTS: {"structured_outputs": {"choice": _WORDS}},
+    StructuredForm.RESPONSE_FORMAT: {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "verdict",
+                "schema": {"type": "string", "enum": _WORDS},
+                "strict": True,
+            },
+        }
+    },
+    StructuredForm.NONE: {},
 }
+# with a reasoning parser the choice binds from the first token only when thinking is off
+_NO_THINKING: Final = {"chat_template_kwargs": {"enable_thinking": False}}
+# as many alternatives as vLLM and OpenAI give, so that the other word is among them
+_LOGPROBS: Final = {"logprobs": True, "top_logprobs": 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +67,12 @@ class ChatAdapter:
         if question.prompt.system:
             messages.insert(0, {"role": "system", "content": question.prompt.system})
         model = question.prompt.vlm_params.get("model") or question.model
-        body = {"model": model, "messages": messages, **_options(sampling)}
+        body = {"model": model, "messages": messages, **_options(sampling, question.dialect)}
         return ChatRequest(body, question.evidence)
 
     def frames_seen(self, request: ChatRequest, reply: ChatReply) -> int | None:
         """Tell from `usage` how many frames the model saw; None when it does not show."""
-        return frames_seen(request, reply)
+        return frames_seen(request, reply, self.profile.vision)
 
     def parse_reply(self, reply: ChatReply) -> Finding:
         """Read the answer.
@@ -82,7 +97,7 @@ def _sampling(question: Question) -> Sampling:
     return replace(question.sampling, **given)
 
 
-def _options(sampling: Sampling) -> dict[str, Any]:
+def _options(sampling: Sampling, dialect: ServerDialect | None) -> dict[str, Any]:
     options = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -91,8 +106,19 @@ def _options(sampling: Sampling) -> dict[str, Any]:
     }
     given = {name: value for name, value in options.items() if value is not None}
     if sampling.answer is AnswerForm.CHOICE and not sampling.reasoning:
-        given.update(_CHOICE)
+        given.update(_choice(dialect))
     return given
+
+
+def _choice(dialect: ServerDialect | None) -> dict[str, Any]:
+    """Let the server say only yes or no, in the way that binds there."""
+    if dialect is None:
+        return {**_CONSTRAINTS[StructuredForm.STRUCTURED_OUTPUTS], **_NO_THINKING}
+    return {
+        **_CONSTRAINTS[dialect.structured],
+        **(_NO_THINKING if dialect.thinking_switch else {}),
+        **(_LOGPROBS if dialect.logprobs else {}),
+    }
 
 
 def _media(evidence: Evidence) -> list[dict[str, Any]]:

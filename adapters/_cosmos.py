@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sidecar.model import EvidenceForm, SamplePlan
+from sidecar.model import EvidenceForm, SamplePlan, VisionFacts
 
 PLAN: Final = SamplePlan(
     form=EvidenceForm.VIDEO,
@@ -18,6 +18,9 @@ PLAN: Final = SamplePlan(
     # patch 16 x spatial merge 2
     align=32,
 )
+
+# `max_position_embeddings` of Cosmos-Reason2, Cosmos3-Nano and Cosmos3-Super
+VISION: Final = VisionFacts(context_tokens=262_144)
 
 # Reasoning is asked for in the user prompt, in this format (cosmos-reason2 README; cosmos,
 # reasoner_prompt_guide.md). The template has no switch for it.

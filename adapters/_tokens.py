@@ -1,35 +1,107 @@
-"""How many frames a model saw, told from the prompt tokens that its server counted.
+"""What a clip costs in tokens, and how many frames a model saw for the tokens that were counted.
 
-Qwen3-VL line: patch 16 x spatial merge 2 makes 32 x 32 pixels one token; two video frames share
-one grid of tokens, and each grid is introduced by its time as text, seven tokens or more
-(transformers, Qwen3VLProcessor). The server does not tell the text's own tokens, so what comes
-out is the largest number of frames that the count allows. Counts move in steps of two frames.
+Qwen3-VL line: patch 16 x spatial merge 2 makes 32 x 32 pixels one token, and `temporal_patch`
+frames of a video share one grid of tokens. Sizes are first rounded to whole tokens and fitted
+into the pixel budget (transformers 5.19, `smart_resize` of qwen3_vl/video_processing_qwen3_vl.py,
+cosmos3_edge/video_processing_cosmos3_edge.py and qwen2_vl/image_processing_qwen2_vl.py).
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from sidecar.model import ChatReply, ChatRequest, EvidenceForm
+from sidecar.model import ChatReply, ChatRequest, Evidence, EvidenceForm, MediaType, VisionFacts
 
-_PIXELS_PER_TOKEN_SIDE: Final = 32
-_FRAMES_PER_GRID: Final = 2
 _STAMP_TOKENS: Final = 7
+"""Tokens, at least, of the time that introduces each grid of a video (Qwen3VLProcessor)."""
 _CHARS_PER_TOKEN: Final = 8
 """More characters than a token of prose has, so that the text is not taken for frames."""
 
 
-def frames_seen(request: ChatRequest, reply: ChatReply) -> int | None:
-    """Return the frames that the model saw; None when it does not show."""
+def fit_to_budget(width: int, height: int, frames: int, facts: VisionFacts) -> tuple[int, int]:
+    """Return the width and height that the processor resizes each frame of a video to.
+
+    Args:
+        width: pixels of each frame.
+        height: pixels of each frame.
+        frames: of the whole video; fewer than fill one grid are counted as one full grid.
+        facts: of the model family.
+    """
+    side, step = facts.token_side, facts.temporal_patch
+    if min(width, height) < side:
+        scale = max(side / width, side / height)
+        width, height = int(width * scale), int(height * scale)
+    frames = max(frames, step)
+    counted = round(frames / step) * step
+    budget = (facts.video_shortest_edge, facts.video_longest_edge)
+    return _fit(width, height, (frames, counted), side, budget)
+
+
+def fit_image_to_budget(width: int, height: int, facts: VisionFacts) -> tuple[int, int]:
+    """Return the width and height in pixels that the processor resizes a single picture to."""
+    budget = (facts.image_shortest_edge, facts.image_longest_edge)
+    return _fit(width, height, (1, 1), facts.token_side, budget)
+
+
+def vision_tokens(width: int, height: int, frames: int, facts: VisionFacts) -> int:
+    """Count the tokens of a video of `frames` frames, its times left out."""
+    across, down = fit_to_budget(width, height, frames, facts)
+    return _grids(frames, facts) * across * down // facts.token_side**2
+
+
+def image_tokens(width: int, height: int, facts: VisionFacts) -> int:
+    """Count the tokens of a single picture."""
+    across, down = fit_image_to_budget(width, height, facts)
+    return across * down // facts.token_side**2
+
+
+def frames_seen(request: ChatRequest, reply: ChatReply, facts: VisionFacts | None) -> int | None:
+    """Return the largest number of frames that the server's count of prompt tokens allows.
+
+    The server does not tell the text's own tokens, so they are estimated low; counts move in
+    steps of one grid.
+
+    Returns:
+        At most the frames that were sent. None when it does not show: the family's arithmetic is
+        not known, the server samples for itself or counts no tokens, or several pictures may
+        differ in size.
+    """
     sent, evidence = request.evidence.frames_sent, request.evidence
-    if sent is None or reply.prompt_tokens is None:
+    pictures_differ = evidence.type is MediaType.IMAGE and sent != 1
+    if facts is None or sent is None or reply.prompt_tokens is None or pictures_differ:
         return None
-    across = evidence.width // _PIXELS_PER_TOKEN_SIDE
-    down = evidence.height // _PIXELS_PER_TOKEN_SIDE
-    is_video = evidence.form is EvidenceForm.VIDEO
-    per_grid = across * down + (_STAMP_TOKENS if is_video else 0)
     text = sum(len(part) for part in _texts(request.body)) // _CHARS_PER_TOKEN
-    grids = max(reply.prompt_tokens - text, 0) // max(per_grid, 1)
-    return min(sent, grids * (_FRAMES_PER_GRID if is_video else 1))
+    left = reply.prompt_tokens - text
+    return next((n for n in range(sent, 0, -1) if _least_tokens(evidence, n, facts) <= left), 0)
+
+
+def _fit(
+    width: int, height: int, frames: tuple[int, int], side: int, budget: tuple[int, int]
+) -> tuple[int, int]:
+    """Fit frames into a budget of (least, most) pixels; `frames` is (real, rounded to grids)."""
+    real, counted = frames
+    least, most = budget
+    across, down = round(width / side) * side, round(height / side) * side
+    if counted * across * down > most:
+        shrink = math.sqrt(real * height * width / most)
+        across = max(side, math.floor(width / shrink / side) * side)
+        down = max(side, math.floor(height / shrink / side) * side)
+    elif counted * across * down < least:
+        grow = math.sqrt(least / (real * height * width))
+        across = math.ceil(width * grow / side) * side
+        down = math.ceil(height * grow / side) * side
+    return across, down
+
+
+def _grids(frames: int, facts: VisionFacts) -> int:
+    return -(-frames // facts.temporal_patch)
+
+
+def _least_tokens(evidence: Evidence, frames: int, facts: VisionFacts) -> int:
+    if evidence.form is EvidenceForm.VIDEO:
+        stamps = _grids(frames, facts) * _STAMP_TOKENS
+        return stamps + vision_tokens(evidence.width, evidence.height, frames, facts)
+    return frames * image_tokens(evidence.width, evidence.height, facts)
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

@@ -143,6 +143,7 @@ def build(settings: Settings) -> App:
         sampler=sampler,
         clock=clock,
         deadline_s=settings.verify.deadline_s,
+        min_frames_seen=settings.verify.min_frames_seen,
         use_verdict=settings.verify.use_verdict,
         default_system=settings.prompts.default_system,
     )
@@ -182,7 +183,7 @@ def build_routing(settings: Settings, meter: Meter, clock: Clock) -> Routing:
     """Make the arms.
 
     Raises:
-        SettingsError: an arm is unknown, or has no endpoint, or its adapter cannot be loaded.
+        SettingsError: an arm is unknown or has no endpoint, or an adapter cannot be loaded.
     """
     if settings.ab.primary not in settings.arms:
         known = ", ".join(sorted(settings.arms))
@@ -190,7 +191,11 @@ def build_routing(settings: Settings, meter: Meter, clock: Clock) -> Routing:
     arms = {
         name: _build_arm(name, arm, settings, meter, clock) for name, arm in settings.arms.items()
     }
-    return Routing(arms, settings.ab.primary)
+    families = {
+        name: load_object(adapter, f"adapters.{name}").profile
+        for name, adapter in settings.adapters.items()
+    }
+    return Routing(arms, settings.ab.primary, families)
 
 
 def _build_arm(name: str, arm: ArmSettings, settings: Settings, meter: Meter, clock: Clock) -> Arm:

@@ -2,14 +2,15 @@
 
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sidecar.app import build_routing
-from sidecar.core.routing import Routing
-from sidecar.errors import SettingsError
+from sidecar.core.families import check_family
+from sidecar.core.routing import Arm, Routing
+from sidecar.errors import ModelMismatch, SettingsError, VlmError
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.prompts import load_alert_types
@@ -26,7 +27,7 @@ class Problem:
 
 
 async def find_problems(settings: Settings) -> list[Problem]:
-    """Look at every setting that can be wrong, and ask the primary arm whether it answers."""
+    """Look at every setting that can be wrong, and ask the primary arm what it serves."""
     problems = [
         *_ledger_problems(settings.ledger.path),
         *_prompt_problems(settings.prompts.alert_type_config),
@@ -86,9 +87,23 @@ def _deadline_problems(settings: Settings) -> Iterator[Problem]:
 
 async def _arm_problems(routing: Routing) -> list[Problem]:
     try:
-        backend = routing.arms[routing.primary].backend
-        trouble = await backend.ping()
+        return [
+            problem async for problem in _served_problems(routing, routing.arms[routing.primary])
+        ]
     finally:
         for arm in routing.arms.values():
             await arm.backend.close()
-    return [Problem("warning", f"arms.{routing.primary}", trouble)] if trouble else []
+
+
+async def _served_problems(routing: Routing, arm: Arm) -> AsyncIterator[Problem]:
+    trouble = await arm.backend.ping()
+    if trouble:
+        yield Problem("warning", f"arms.{arm.name}", trouble)
+        return
+    try:
+        model = await arm.backend.model()
+        check_family(model, arm.name, arm.adapter.profile, routing.families)
+    except VlmError as error:
+        yield Problem("warning", f"arms.{arm.name}", error.detail)
+    except ModelMismatch as error:
+        yield Problem("error", f"arms.{arm.name}.adapter", error.detail)

@@ -25,8 +25,10 @@ SidecarError
     │   ├── VlmTimeout, VlmUnreachable, VlmServerError, VlmInvalidPayload, VlmBusy, VlmRefused
     ├── AnswerError
     │   ├── EmptyAnswer, TruncatedAnswer, UnparsableAnswer, ContradictoryAnswer
+    │   ├── FramesNotSeen       it is about fewer frames than were sent
     │   └── ParserPluginFailed
     ├── NoPrompt                no prompt is configured for the event's category
+    ├── ModelMismatch           the arm's server serves a model of another family
     ├── UnsupportedQuestion     this arm cannot answer this kind of alert
     ├── DeadlineExpired
     ├── Poisoned                the event stopped the process too often
@@ -253,10 +255,16 @@ class UnparsableAnswer(AnswerError): ...
 class ContradictoryAnswer(AnswerError): ...
 
 
+class FramesNotSeen(AnswerError): ...
+
+
 class ParserPluginFailed(AnswerError): ...
 
 
 class NoPrompt(VerificationError): ...
+
+
+class ModelMismatch(VerificationError): ...
 
 
 class UnsupportedQuestion(VerificationError): ...
@@ -507,6 +515,12 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         TruncatedAnswer: _answer("truncated_answer", _NOT_VALID),
         UnparsableAnswer: _answer("unparsable_answer", _NOT_VALID),
         ContradictoryAnswer: _answer("contradictory_answer", _NOT_VALID),
+        FramesNotSeen: Row(
+            "frames_not_seen",
+            Wording(500, "{detail}"),
+            "FAILED_PRECONDITION",
+            source=ErrorSource.VLM,
+        ),
         ParserPluginFailed: Row(
             "parser_failed",
             Wording(500, "Pluggable parser failed: {detail}"),
@@ -520,6 +534,12 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             "FAILED_PRECONDITION",
             source=ErrorSource.SCHEMA,
             metric="no_prompt",
+        ),
+        ModelMismatch: Row(
+            "model_mismatch",
+            Wording(500, "{detail}"),
+            "FAILED_PRECONDITION",
+            source=ErrorSource.VLM,
         ),
         UnsupportedQuestion: Row(
             "unsupported_question",

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sidecar.dialect import ServerDialect
 from sidecar.errors import MediaRoute, VerificationError
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -210,13 +211,19 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything that an adapter needs to write a request."""
+    """Everything that an adapter needs to write a request.
+
+    Attributes:
+        model: the id to ask for.
+        dialect: what the server accepts; None when nobody asked it.
+    """
 
     event: VerifyEvent
     prompt: Prompt
     evidence: Evidence
     sampling: Sampling
     model: str
+    dialect: ServerDialect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +245,9 @@ class ChatReply:
         model: the id that the server says answered.
         prompt_tokens: from `usage`; None when absent.
         completion_tokens: from `usage`; None when absent.
+        top_logprobs: for each token of the completion, thinking included, the natural logarithms
+            of the probabilities of the token itself (first) and of its alternatives; empty when
+            absent.
     """
 
     content: str | None
@@ -246,6 +256,7 @@ class ChatReply:
     model: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    top_logprobs: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,15 +280,51 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class VisionFacts:
+    """How a model family turns pixels into tokens.
+
+    The defaults are those of the Qwen3-VL line: `preprocessor_config.json` and
+    `video_preprocessor_config.json` of the Cosmos-Reason2 and Cosmos 3 checkpoints. The defaults of
+    transformers' classes differ.
+
+    Attributes:
+        context_tokens: the longest context that the model was made for; servers often allow less.
+        patch: pixels along the side of one patch.
+        merge: patches along the side of one token.
+        temporal_patch: frames of a video that share one grid of tokens.
+        video_shortest_edge, video_longest_edge: least and most pixels of all frames of a video
+            together; the names are those of the checkpoints.
+        image_shortest_edge, image_longest_edge: least and most pixels of one picture.
+    """
+
+    context_tokens: int
+    patch: int = 16
+    merge: int = 2
+    temporal_patch: int = 2
+    video_shortest_edge: int = 4_096
+    video_longest_edge: int = 25_165_824
+    image_shortest_edge: int = 65_536
+    image_longest_edge: int = 16_777_216
+
+    @property
+    def token_side(self) -> int:
+        """Pixels along the side of one token."""
+        return self.patch * self.merge
+
+
+@dataclass(frozen=True, slots=True)
 class ModelProfile:
     """Facts about one model family.
 
     Attributes:
         name: of the adapter.
-        match: lower-case fragments of the model ids that belong to the family.
+        match: fragments of the model ids that belong to the family, as `core.families` compares
+            them; "" matches every id.
         plan: what to show it by default.
         cot_suffix: appended to the prompt to ask for reasoning; "" when it cannot reason.
         is_vlm: False for arms that do not understand language.
+        vision: what pixels cost; None when it is not known, and then nothing is concluded from the
+            tokens that a server counts.
     """
 
     name: str
@@ -285,6 +332,7 @@ class ModelProfile:
     plan: SamplePlan
     cot_suffix: str = ""
     is_vlm: bool = True
+    vision: VisionFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +342,7 @@ class Verdict:
     Attributes:
         freestyle: VSS's direct-media mode without a verdict: `finding.description` is the whole
             answer and `info.verdict` is not written.
+        frames_asked: how many frames the model was sent; None when its server samples the clip.
         frames_seen: what the model is known to have seen; None when the server does not tell.
         latency_ms: from taking the event up to the verdict.
     """
@@ -308,6 +357,7 @@ class Verdict:
     model: str = ""
     prompt: Prompt | None = None
     clip: Clip | None = None
+    frames_asked: int | None = None
     frames_seen: int | None = None
     freestyle: bool = False
 

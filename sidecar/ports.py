@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from sidecar.dialect import ServerDialect
 from sidecar.model import (
     Accepted,
     AlertConfig,
@@ -73,6 +74,14 @@ class VlmBackend(Part, Protocol):
 
         Raises:
             VlmError: the server does not tell.
+        """
+        ...
+
+    async def dialect(self) -> ServerDialect | None:
+        """Return what the server accepts; None when there is no server to ask.
+
+        Raises:
+            VlmError: it cannot be asked.
         """
         ...
 

@@ -90,6 +90,9 @@ class VerifySettings(_Section):
     use_verdict: bool = True
     """Read a verdict from the answer about `info.media_urls`. VSS's shipped default is false: its
     direct media answers are free text without a verdict."""
+    min_frames_seen: float = Field(default=0.9, ge=0, le=1)
+    """Share of the frames sent that the model must have seen, by the tokens that its server counts;
+    less ends as `frames_not_seen`. 0 switches it off, as servers that prune video tokens need."""
 
 
 class MediaSettings(_Section):
@@ -244,6 +247,9 @@ DEFAULT_ADAPTERS: Final[Mapping[str, str]] = {
     "baseline": "adapters.baseline:ADAPTER",
     "reason2": "adapters.cosmos_reason2:ADAPTER",
     "cosmos3-nano": "adapters.cosmos3_nano:ADAPTER",
+    "cosmos3-super": "adapters.cosmos3_super:ADAPTER",
+    "cosmos3-edge": "adapters.cosmos3_edge:ADAPTER",
+    "generic": "adapters.generic:ADAPTER",
 }
 
 

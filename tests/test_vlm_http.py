@@ -40,7 +40,10 @@ MOCK_ANSWERS = (ScriptedAnswer(),)
 
 async def test_completion_is_read():
     """The request goes out as it is, and the reply comes back with all that the server told."""
-    async with serve(ScriptedAnswer("yes", reasoning="He falls.")) as (mock, vlm):
+    async with serve(ScriptedAnswer("yes", reasoning="He falls.", prompt_tokens=100)) as (
+        mock,
+        vlm,
+    ):
         reply = await vlm.complete(REQUEST, 5)
 
     assert mock.requests == [BODY]

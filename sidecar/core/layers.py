@@ -7,6 +7,7 @@ from itertools import count
 from typing import Final
 
 from sidecar.core.backoff import backoff
+from sidecar.dialect import ServerDialect
 from sidecar.errors import VlmError, row_of
 from sidecar.model import ChatReply, ChatRequest
 from sidecar.ports import Clock, Meter, VlmBackend
@@ -24,6 +25,10 @@ class _Layer:
     async def model(self) -> str:
         """Return the id to put into requests."""
         return await self._backend.model()
+
+    async def dialect(self) -> ServerDialect | None:
+        """Return what the server accepts."""
+        return await self._backend.dialect()
 
     async def complete(self, request: ChatRequest, timeout_s: float) -> ChatReply:
         """Complete one chat within `timeout_s`."""

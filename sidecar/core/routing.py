@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar.model import SamplePlan, Sampling, VerifyEvent
+from sidecar.model import ModelProfile, SamplePlan, Sampling, VerifyEvent
 from sidecar.ports import VlmAdapter, VlmBackend
 
 
@@ -25,10 +25,15 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """The arms in force and the one whose verdict is published."""
+    """The arms in force and the one whose verdict is published.
+
+    Attributes:
+        families: the profiles of all adapters that an arm could have, by the adapters' names.
+    """
 
     arms: Mapping[str, Arm]
     primary: str
+    families: Mapping[str, ModelProfile]
 
     def choose(self, event: VerifyEvent) -> Arm:
         """Return the arm for an event."""

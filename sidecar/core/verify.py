@@ -5,14 +5,23 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from sidecar.core.families import check_family
 from sidecar.core.prompting import fill_prompt
 from sidecar.core.routing import Arm, Routing
-from sidecar.errors import DeadlineExpired, MediaRoute, NoPrompt, VerificationError
+from sidecar.errors import (
+    DeadlineExpired,
+    FramesNotSeen,
+    MediaRoute,
+    NoPrompt,
+    VerificationError,
+)
 from sidecar.model import (
+    AnswerForm,
     EvidenceForm,
     Finding,
     Prompt,
     Question,
+    Sampling,
     Verdict,
     VerifyEvent,
 )
@@ -25,6 +34,7 @@ class Verifier:
 
     Attributes:
         deadline_s: for one event, from being taken up.
+        min_frames_seen: share of the frames sent, 0..1, that the model must have seen.
         use_verdict: False gives VSS's free-text answers about directly named media.
         default_system: system prompt of alert types without their own.
     """
@@ -35,6 +45,7 @@ class Verifier:
     sampler: FrameSampler
     clock: Clock
     deadline_s: float
+    min_frames_seen: float
     use_verdict: bool = True
     default_system: str = ""
 
@@ -75,19 +86,35 @@ class Verifier:
         yield (verdict := replace(verdict, prompt=prompt))
         model = await arm.backend.model()
         yield (verdict := replace(verdict, model=model))
+        check_family(model, arm.name, arm.adapter.profile, self.routing.families)
         download = arm.plan.form is not EvidenceForm.URL
         async with self.clips.open(event, download=download) as clip:
             yield (verdict := replace(verdict, clip=clip))
             evidence = await self.sampler.sample(clip, arm.plan)
-        request = arm.adapter.build_request(Question(event, prompt, evidence, arm.sampling, model))
+        yield (verdict := replace(verdict, frames_asked=evidence.frames_sent))
+        dialect = await arm.backend.dialect() if needs_dialect(arm.sampling) else None
+        question = Question(event, prompt, evidence, arm.sampling, model, dialect)
+        request = arm.adapter.build_request(question)
         reply = await arm.backend.complete(request, arm.timeout_s)
         seen = arm.adapter.frames_seen(request, reply)
         yield (verdict := replace(verdict, model=reply.model or model, frames_seen=seen))
+        self._check_frames(verdict)
         if verdict.freestyle:
             finding = Finding(None, description=reply.content or reply.reasoning or "")
         else:
             finding = arm.adapter.parse_reply(reply)
         yield replace(verdict, finding=finding)
+
+    def _check_frames(self, verdict: Verdict) -> None:
+        asked, seen = verdict.frames_asked, verdict.frames_seen
+        if asked is None or seen is None or seen >= self.min_frames_seen * asked:
+            return
+        variable = f"SIDECAR_ARMS__{verdict.arm.upper().replace('-', '_')}__FPS"
+        raise FramesNotSeen(
+            f"The model was sent {asked} frames and saw {seen}, by its server's count of prompt "
+            f"tokens: the server thins the clip. Set {variable} to at most 2, or change the "
+            "server's media options."
+        )
 
     async def _prompt(self, event: VerifyEvent) -> Prompt:
         config = await self.prompts.find(event.category)
@@ -97,3 +124,8 @@ class Verifier:
                 "add one with POST /api/v1/verification/config."
             )
         return fill_prompt(config, event, self.default_system)
+
+
+def needs_dialect(sampling: Sampling) -> bool:
+    """Tell whether a request depends on its server: how an answer is constrained differs."""
+    return sampling.answer is AnswerForm.CHOICE

@@ -30,6 +30,9 @@ class OpenCvBaseline:
         """Return the id that verdicts of this arm carry."""
         return MODEL
 
+    async def dialect(self) -> None:
+        """Return None: there is no server to ask."""
+
     async def complete(self, request: ChatRequest, timeout_s: float) -> ChatReply:
         """Answer "yes" or "no", and on a second line why.
 

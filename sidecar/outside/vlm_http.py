@@ -1,5 +1,6 @@
 """A model's server behind the OpenAI API: vLLM, NIM, RT-VLM, SGLang."""
 
+import asyncio
 import io
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -11,6 +12,7 @@ import aiohttp
 import orjson
 
 from sidecar.contract.openai import failure_from_body, model_ids, reply_from_completion
+from sidecar.dialect import ServerDialect
 from sidecar.errors import (
     VlmBusy,
     VlmError,
@@ -21,6 +23,7 @@ from sidecar.errors import (
     VlmUnreachable,
 )
 from sidecar.model import ChatReply, ChatRequest
+from sidecar.outside.probe import probe_dialect
 from sidecar.settings import ArmSettings
 
 _MAX_REPLY_BYTES: Final = 16 * 2**20
@@ -50,6 +53,8 @@ class HttpVlm:
         self._url = settings.url.rstrip("/")
         self._settings = settings
         self._discovered = ""
+        self._dialect: ServerDialect | None = None
+        self._probing = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
     async def model(self) -> str:
@@ -67,6 +72,18 @@ class HttpVlm:
             self._discovered = served[0]
         return self._discovered
 
+    async def dialect(self) -> ServerDialect:
+        """Return what the server accepts: asked once, and again after it failed or refused.
+
+        Raises:
+            VlmError: the server does not answer.
+        """
+        async with self._probing:
+            if self._dialect is None:
+                key = self._settings.api_key.get_secret_value()
+                self._dialect = await probe_dialect(self._url, key, self._settings.timeout_s)
+            return self._dialect
+
     async def complete(self, request: ChatRequest, timeout_s: float) -> ChatReply:
         """Complete one chat within `timeout_s` and the arm's own limit.
 
@@ -80,7 +97,11 @@ class HttpVlm:
         """
         limit_s = min(timeout_s, self._settings.timeout_s)
         body = orjson.dumps(dict(request.body))
-        return reply_from_completion(await self._exchange("/chat/completions", limit_s, body))
+        try:
+            return reply_from_completion(await self._exchange("/chat/completions", limit_s, body))
+        except VlmError:
+            self._dialect = None  # it may be another server, or the same with other options
+            raise
 
     async def ping(self) -> str:
         """Return "" when the server answers and serves the configured model, else a sentence."""

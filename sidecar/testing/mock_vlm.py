@@ -18,7 +18,6 @@ from sidecar.errors import SettingsError
 
 _JSON: Final = "application/json"
 _MAX_BODY_BYTES: Final = 64 * 2**20
-_PROMPT_TOKENS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,7 @@ class ScriptedAnswer:
         raw: sent as the body in place of a completion when not None.
         hang: never answer.
         disconnect: close the connection in the middle of the body.
+        prompt_tokens: in `usage`; None leaves `usage` out, as nothing was counted.
     """
 
     content: str | None = "yes"
@@ -44,6 +44,7 @@ class ScriptedAnswer:
     raw: str | None = None
     hang: bool = False
     disconnect: bool = False
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class MockVlmOptions:
         keep: how many request bodies to remember.
     """
 
-    model_id: str = "mock-vlm"
+    model_id: str = "nvidia/cosmos-reason2-8b"
     latency_ms: float = 0.0
     latency_sd_ms: float = 0.0
     answers: tuple[ScriptedAnswer, ...] = (ScriptedAnswer(),)
@@ -230,21 +231,26 @@ def _encode(answer: ScriptedAnswer, options: MockVlmOptions) -> bytes:
         error = {"message": answer.content, "type": "MockError", "code": answer.status}
         return orjson.dumps({"error": error})
     message = {"role": "assistant", "content": answer.content, "reasoning": answer.reasoning}
-    words = f"{answer.reasoning or ''} {answer.content or ''}".split()
-    return orjson.dumps(
-        {
-            "id": "chatcmpl-mock",
-            "object": "chat.completion",
-            "created": 0,
-            "model": options.model_id,
-            "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
-            "usage": {
-                "prompt_tokens": _PROMPT_TOKENS,
-                "completion_tokens": len(words),
-                "total_tokens": _PROMPT_TOKENS + len(words),
-            },
-        }
-    )
+    completion = {
+        "id": "chatcmpl-mock",
+        "object": "chat.completion",
+        "created": 0,
+        "model": options.model_id,
+        "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
+    }
+    if answer.prompt_tokens is not None:
+        completion["usage"] = _usage(answer, answer.prompt_tokens)
+    return orjson.dumps(completion)
+
+
+def _usage(answer: ScriptedAnswer, prompt_tokens: int) -> dict[str, int]:
+    """Count as a server does, with each word of the answer for a token."""
+    words = len(f"{answer.reasoning or ''} {answer.content or ''}".split())
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": words,
+        "total_tokens": prompt_tokens + words,
+    }
 
 
 def _scripted(item: object) -> ScriptedAnswer:

@@ -9,6 +9,7 @@ import io
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Any, Final
 
 from aiohttp import web
@@ -109,8 +110,8 @@ class StubServer:
         self._runner: web.AppRunner | None = None
         self.requests: list[Body] = []
 
-    async def start(self) -> str:
-        """Listen on a free port; returns the URL including `/v1`."""
+    async def start(self, port: int = 0) -> str:
+        """Listen; returns the URL including `/v1`. Port 0 takes a free one."""
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._complete)
@@ -120,7 +121,7 @@ class StubServer:
             app.router.add_get("/version", self._tell_version)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         return f"http://127.0.0.1:{site.port}/v1"
 
@@ -153,8 +154,7 @@ class StubServer:
             "finish_reason": "stop",
         }
         if flavour.logprobs and body.get("logprobs"):
-            scored = {"token": text, "logprob": -0.1, "top_logprobs": []}
-            choice["logprobs"] = {"content": [scored]}
+            choice["logprobs"] = {"content": [_scored(text)]}
         prompt_tokens = _TEXT_TOKENS + _vision_tokens(body, flavour)
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 1}
         return web.json_response({"model": flavour.model, "choices": [choice], "usage": usage})
@@ -193,6 +193,14 @@ def _answer_text(body: Body, forms: Sequence[StructuredForm]) -> tuple[str, bool
     if schema.get("enum") and StructuredForm.RESPONSE_FORMAT in forms:
         return f'"{schema["enum"][0]}"', True
     return PLAIN_ANSWER, False
+
+
+def _scored(text: str) -> Body:
+    """Score the first token of an answer: four to one against the other word."""
+    word = text.strip('"')
+    other = {"yes": "no", "no": "yes"}.get(word, "other")
+    alternatives = [{"token": word, "logprob": log(0.8)}, {"token": other, "logprob": log(0.2)}]
+    return {**alternatives[0], "top_logprobs": alternatives}
 
 
 def _vision_tokens(body: Body, flavour: Flavour) -> int:

@@ -2,9 +2,12 @@
 
 import pytest
 
+from adapters import cosmos3_edge, cosmos_reason2, generic
 from adapters._tokens import frames_seen
-from sidecar.model import ChatReply, ChatRequest, Evidence, EvidenceForm, MediaType
+from sidecar.model import ChatReply, ChatRequest, Evidence, EvidenceForm, MediaType, VisionFacts
 
+FACTS = cosmos_reason2.PROFILE.vision
+EDGE = cosmos3_edge.PROFILE.vision
 TEXT = "Does the video show a collision? Answer yes or no."
 
 
@@ -41,20 +44,67 @@ def test_the_count_of_prompt_tokens_tells_the_frames(
     """As many frames as the tokens allow, never more than were sent."""
     reply = ChatReply("yes", prompt_tokens=tokens)
 
-    assert seen == frames_seen(_request(EvidenceForm.VIDEO, frames, side), reply)
+    assert seen == frames_seen(_request(EvidenceForm.VIDEO, frames, side), reply, FACTS)
+
+
+def test_every_frame_of_edge_has_a_grid_and_a_time() -> None:
+    """What two frames cost elsewhere is one frame here."""
+    request = _request(EvidenceForm.VIDEO, 20, 448)
+
+    assert 20 == frames_seen(request, ChatReply("yes", prompt_tokens=20 * 204 + 60), EDGE)
+    assert 10 == frames_seen(request, ChatReply("yes", prompt_tokens=10 * 204 + 60), EDGE)
+
+
+@pytest.mark.parametrize(("frames", "tokens"), [(20, 11960 + 10 * 8 + 60), (8, 8160 + 4 * 8 + 60)])
+def test_clips_that_the_processor_shrinks_are_not_taken_for_thinned(
+    frames: int, tokens: int
+) -> None:
+    """At 1920x1080 the pixel budget makes frames smaller, not fewer."""
+    times = (0.0,) * frames
+    evidence = Evidence(
+        EvidenceForm.VIDEO, MediaType.VIDEO, timestamps_s=times, width=1920, height=1080
+    )
+    request = ChatRequest({"messages": []}, evidence)
+
+    assert frames == frames_seen(request, ChatReply("yes", prompt_tokens=tokens), FACTS)
 
 
 def test_pictures_have_a_grid_each() -> None:
     """Frames sent as images are not merged in pairs."""
     request = _request(EvidenceForm.FRAMES, 8, 448)
 
-    assert 8 == frames_seen(request, ChatReply("yes", prompt_tokens=8 * 198 + 30))
-    assert 5 == frames_seen(request, ChatReply("yes", prompt_tokens=5 * 198 + 30))
+    assert 8 == frames_seen(request, ChatReply("yes", prompt_tokens=8 * 198 + 30), FACTS)
+    assert 5 == frames_seen(request, ChatReply("yes", prompt_tokens=5 * 198 + 30), FACTS)
 
 
-def test_nothing_is_claimed_without_evidence() -> None:
-    """A server that samples for itself, or counts no tokens, does not show it."""
-    by_url = ChatRequest({"messages": []}, Evidence(EvidenceForm.URL, MediaType.VIDEO))
+def test_small_pictures_are_enlarged() -> None:
+    """The processor makes a picture of 64x64 one of 256x256, which is 64 tokens."""
+    request = _request(EvidenceForm.FRAMES, 4, 64)
 
-    assert frames_seen(by_url, ChatReply("yes", prompt_tokens=100)) is None
-    assert frames_seen(_request(EvidenceForm.VIDEO, 8, 64), ChatReply("yes")) is None
+    assert 4 == frames_seen(request, ChatReply("yes", prompt_tokens=4 * 66 + 20), FACTS)
+    assert 2 == frames_seen(request, ChatReply("yes", prompt_tokens=2 * 66 + 20), FACTS)
+
+
+@pytest.mark.parametrize(
+    ("form", "media", "frames", "tokens", "facts"),
+    [
+        pytest.param(EvidenceForm.URL, MediaType.VIDEO, 0, 100, FACTS, id="server samples"),
+        pytest.param(EvidenceForm.VIDEO, MediaType.VIDEO, 8, None, FACTS, id="no usage"),
+        pytest.param(
+            EvidenceForm.VIDEO, MediaType.VIDEO, 8, 100, generic.PROFILE.vision, id="any model"
+        ),
+        pytest.param(EvidenceForm.FRAMES, MediaType.IMAGE, 3, 100, FACTS, id="sizes may differ"),
+    ],
+)
+def test_nothing_is_claimed_without_evidence(
+    form: EvidenceForm,
+    media: MediaType,
+    frames: int,
+    tokens: int | None,
+    facts: VisionFacts | None,
+) -> None:
+    """Where the count of tokens cannot tell the frames, none is derived from it."""
+    evidence = Evidence(form, media, timestamps_s=(0.0,) * frames, width=64, height=64)
+    request = ChatRequest({"messages": []}, evidence)
+
+    assert frames_seen(request, ChatReply("yes", prompt_tokens=tokens), facts) is None

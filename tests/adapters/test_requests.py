@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters import cosmos3_nano, cosmos_reason2
+from adapters import cosmos3_edge, cosmos3_nano, cosmos3_super, cosmos_reason2, generic
 from sidecar.errors import MediaRoute
 from sidecar.model import (
     AnswerForm,
@@ -21,9 +21,11 @@ from sidecar.model import (
     VerifyEvent,
 )
 
-BOTH = pytest.mark.parametrize(
-    "adapter", [cosmos_reason2.ADAPTER, cosmos3_nano.ADAPTER], ids=["reason2", "cosmos3"]
-)
+ADAPTERS = [
+    module.ADAPTER
+    for module in (cosmos_reason2, cosmos3_nano, cosmos3_super, cosmos3_edge, generic)
+]
+EACH = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.profile.name)
 VIDEO = Evidence(EvidenceForm.VIDEO, MediaType.VIDEO, video=b"mp4", timestamps_s=(0.0, 0.5))
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -46,7 +48,7 @@ def ask(evidence=VIDEO, sampling=None, system="", **vlm_params):
     return Question(event, prompt, evidence, sampling or Sampling(), "the-model")
 
 
-@BOTH
+@EACH
 def test_video_request(adapter):
     """A clip goes out as one MP4 before the text, after the system prompt, and nothing else."""
     request = adapter.build_request(ask(system="You are a helpful assistant."))
@@ -64,7 +66,7 @@ def test_video_request(adapter):
     }
 
 
-@BOTH
+@EACH
 def test_frames_go_out_as_images(adapter):
     """Frames are image parts in their order, before the text."""
     frames = (Frame(0.0, b"one"), Frame(0.5, b"two"))
@@ -79,7 +81,7 @@ def test_frames_go_out_as_images(adapter):
     ]
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("media", "part"), [(MediaType.VIDEO, "video_url"), (MediaType.IMAGE, "image_url")]
 )
@@ -92,7 +94,7 @@ def test_urls_are_passed_through(adapter, media, part):
     assert content[0] == {"type": part, part: {"url": "http://vst/a"}}
 
 
-@BOTH
+@EACH
 def test_choice_binds_from_the_first_token(adapter):
     """A choice answer constrains the server and switches thinking off, which would free it."""
     body = adapter.build_request(ask(sampling=Sampling(answer=AnswerForm.CHOICE))).body
@@ -101,7 +103,7 @@ def test_choice_binds_from_the_first_token(adapter):
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
-@BOTH
+@EACH
 def test_reasoning_is_asked_for_in_the_prompt(adapter):
     """With reasoning the format is appended to the prompt, and no choice is forced."""
     sampling = Sampling(answer=AnswerForm.CHOICE, reasoning=True)
@@ -113,7 +115,7 @@ def test_reasoning_is_asked_for_in_the_prompt(adapter):
     assert "structured_outputs" not in body
 
 
-@BOTH
+@EACH
 def test_unset_options_are_left_to_the_server(adapter):
     """Options that are None do not appear."""
     body = adapter.build_request(ask(sampling=Sampling(temperature=None, max_tokens=None))).body
@@ -121,7 +123,7 @@ def test_unset_options_are_left_to_the_server(adapter):
     assert sorted(body) == ["messages", "model"]
 
 
-@BOTH
+@EACH
 def test_all_options_are_sent(adapter):
     """Options that are set appear under their OpenAI names."""
     body = adapter.build_request(ask(sampling=Sampling(0.7, 0.8, 16, 3407))).body
@@ -130,7 +132,7 @@ def test_all_options_are_sent(adapter):
     assert options == {"temperature": 0.7, "top_p": 0.8, "max_tokens": 16, "seed": 3407}
 
 
-@BOTH
+@EACH
 def test_alert_type_overrides_the_sampling(adapter):
     """VSS's VlmParams of an alert type win; those about media and transport are not sent."""
     question = ask(
@@ -149,43 +151,10 @@ def test_alert_type_overrides_the_sampling(adapter):
     assert "<think>" in body["messages"][0]["content"][-1]["text"]
 
 
-@BOTH
+@EACH
 def test_empty_overrides_change_nothing(adapter):
     """VSS writes null for parameters that are not set, and sends max_tokens only when not 0."""
     body = adapter.build_request(ask(model=None, temperature=None, max_tokens=0)).body
 
     assert (body["model"], body["temperature"]) == ("the-model", 0.0)
     assert "max_tokens" not in body
-
-
-@pytest.mark.parametrize(
-    ("model", "expected"),
-    [
-        ("nvidia/Cosmos-Reason2-2B", "cosmos-reason2"),
-        ("nvidia/Cosmos-Reason2-8B", "cosmos-reason2"),
-        ("nvidia/cosmos-reason2-8b-fp8", "cosmos-reason2"),
-        ("nim_nvidia_cosmos-reason2-8b_hf-1208", "cosmos-reason2"),
-        ("nvidia/Cosmos3-Nano", "cosmos3-nano"),
-        ("nvidia/Cosmos3-Nano-Reasoner", "cosmos3-nano"),
-        ("nvidia/cosmos3-nano-reasoner", "cosmos3-nano"),
-        ("nim_nvidia_cosmos3-nano-reasoner_bf16-final", "cosmos3-nano"),
-        ("nvidia/Cosmos3-Super", "cosmos3-nano"),
-        ("nvidia/cosmos3-edge-reasoner", "cosmos3-nano"),
-        ("cosmos-reason3", "cosmos3-nano"),
-    ],
-)
-def test_model_ids_belong_to_one_family(model, expected):
-    """Every id that the models are served under matches exactly one profile."""
-    profiles = [cosmos_reason2.PROFILE, cosmos3_nano.PROFILE]
-
-    matching = [p.name for p in profiles if any(part in model.lower() for part in p.match)]
-
-    assert matching == [expected]
-
-
-@pytest.mark.parametrize("profile", [cosmos_reason2.PROFILE, cosmos3_nano.PROFILE])
-def test_default_plan_is_seen_whole(profile):
-    """The default clip fits the loader's rate and a small context."""
-    assert profile.plan.fps <= 2.0
-    assert profile.plan.max_pixels / 2048 < 8192 - 1024
-    assert profile.plan.align == 32

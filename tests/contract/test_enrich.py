@@ -28,6 +28,7 @@ def _verdict(
         model="nvidia/Cosmos-Reason2-8B",
         prompt=Prompt("collision", "?", version=3),
         clip=Clip(MediaType.VIDEO, source="http://vst/clip.mp4"),
+        frames_asked=21,
         frames_seen=20,
     )
     return replace(verdict, **change)
@@ -54,6 +55,7 @@ def test_a_confirmed_incident_has_every_field_of_vss_and_ours() -> None:
             "sidecarAdapter": "cosmos-reason2",
             "sidecarPromptVersion": "collision@3",
             "sidecarConfidence": "0.9000",
+            "sidecarFramesAsked": "21",
             "sidecarFramesSeen": "20",
             "sidecarLatencyMs": "812",
             "sidecarAttempt": "1",
