@@ -324,6 +324,7 @@ def _finding_json(
         "description": finding.description,
         "confidence": finding.confidence,
         "failure": failure,
+        "extra": dict(finding.extra),
     }
     return {**shown, "detail": detail} if failure else shown
 

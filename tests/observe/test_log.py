@@ -1,0 +1,37 @@
+"""Logs on standard error."""
+
+import json
+
+import pytest
+import structlog
+
+from sidecar.observe.log import configure_logging
+from sidecar.settings import LogSettings
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_tracebacks_do_not_show_what_was_in_memory(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A defect is logged with its place, without prompts, pictures or URLs."""
+    configure_logging(LogSettings.model_validate({"format": form}))
+    prompt = "the text of a prompt"
+    try:
+        int(prompt[:3])
+    except ValueError:
+        structlog.get_logger().exception("defect")
+    structlog.reset_defaults()
+    written = capsys.readouterr().err
+
+    assert "ValueError" in written
+    assert prompt not in written
+
+
+def test_json_logs_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log collector can read every line."""
+    configure_logging(LogSettings())
+    structlog.get_logger().info("listening", url="http://x")
+    structlog.reset_defaults()
+    line = json.loads(capsys.readouterr().err)
+
+    assert ("listening", "info", "http://x") == (line["event"], line["level"], line["url"])
