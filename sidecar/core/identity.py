@@ -35,7 +35,7 @@ def fingerprint(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) ->
     Source: services/alert, mdx/utils/elastic_ready.py, and the Logstash pipeline of VSS.
     """
     fields = _INCIDENT_FIELDS if kind is EventKind.INCIDENT else _ALERT_FIELDS
-    parts = [(name, text(_at(raw, path))) for name, path in fields]
+    parts = [(name, text(value_at(raw, path))) for name, path in fields]
     parts = [(name, value) for name, value in parts if value]
     parts.append(("timestamp", iso_ms(timestamp)))
     joined = "".join(f"|{name}|{value}" for name, value in parts) + "|"
@@ -49,14 +49,14 @@ def verdict_key(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) ->
     changed is another one. Unlike VSS, an incident without objects keeps its sensor and category
     in the key, so that two cameras never share one.
     """
-    module = text(_at(raw, ("analyticsModule", "id")))
+    module = text(value_at(raw, ("analyticsModule", "id")))
     objects = raw.get("objectIds") or []
     when = iso_ms(timestamp)
     if kind is EventKind.ALERT and not objects:
-        sensor, thing = text(_at(raw, ("sensor", "id"))), text(_at(raw, ("object", "id")))
+        sensor, thing = text(value_at(raw, ("sensor", "id"))), text(value_at(raw, ("object", "id")))
         return _join("anomaly", when, (sensor, thing, module))
-    sensor = text(raw.get("sensorId") or _at(raw, ("sensor", "id"))).lower()
-    complete = text(_at(raw, ("info", "isComplete"))) in {"true", "True", "TRUE"}
+    sensor = text(raw.get("sensorId") or value_at(raw, ("sensor", "id"))).lower()
+    complete = text(value_at(raw, ("info", "isComplete"))) in {"true", "True", "TRUE"}
     digest = _short_digest(",".join(sorted(map(str, objects))).encode())
     category = text(raw.get("category")).lower()
     tail = (digest, category, module.lower(), str(complete).lower())
@@ -66,6 +66,14 @@ def verdict_key(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) ->
 def on_demand_key(identity: str, body: bytes) -> str:
     """Compute the key of an on-demand request: sending the same body again is the same question."""
     return _join("ondemand", _short_digest(body), (identity,))
+
+
+def value_at(raw: Mapping[str, Any], path: tuple[str, ...]) -> object:
+    """Return what lies at a path of an event; None when there is nothing."""
+    node: object = raw
+    for name in path:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
 
 
 def text(value: object) -> str:
@@ -84,10 +92,3 @@ def _join(head: str, middle: str, tail: Iterable[str]) -> str:
 def _escape(part: str) -> str:
     """Keep the parts apart when one holds the separator."""
     return part.replace("%", "%25").replace(":", "%3A")
-
-
-def _at(raw: Mapping[str, Any], path: tuple[str, ...]) -> object:
-    node: object = raw
-    for name in path:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node

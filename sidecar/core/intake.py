@@ -11,7 +11,7 @@ import orjson
 
 from sidecar.contract.body import validate
 from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody
-from sidecar.core.identity import fingerprint, on_demand_key, text, verdict_key
+from sidecar.core.identity import fingerprint, on_demand_key, text, value_at, verdict_key
 from sidecar.errors import MediaRoute
 from sidecar.model import EventKind, MediaRequest, MediaType, Origin, StoredEvent, VerifyEvent
 
@@ -49,7 +49,7 @@ class Intake:
         start = body.timestamp or now
         defaults = {
             "id": identity,
-            "sensorId": body.sensorId or text(_nested(raw, "sensor", "id")) or "ondemand",
+            "sensorId": body.sensorId or text(value_at(raw, ("sensor", "id"))) or "ondemand",
             "timestamp": start.isoformat(),
             "end": (body.end or start).isoformat(),
         }
@@ -163,10 +163,3 @@ def _type_of(info: Mapping[str, Any], ref: str) -> MediaType:
 def _info(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     info = raw.get("info")
     return info if isinstance(info, Mapping) else {}
-
-
-def _nested(raw: Mapping[str, Any], *path: str) -> object:
-    node: object = raw
-    for name in path:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
