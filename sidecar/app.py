@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib.resources import as_file, files
 from typing import Final, Protocol
 
 import structlog
@@ -25,7 +24,7 @@ from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
 from sidecar.doors.http import Lifespan, create_http_app
 from sidecar.errors import SettingsError, StoreUnavailable
-from sidecar.model import SamplePlan, Sampling, Verdict, VerifyEvent
+from sidecar.model import SamplePlan, Sampling
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.baseline import OpenCvBaseline
 from sidecar.outside.clips import Clips
@@ -33,7 +32,7 @@ from sidecar.outside.clock import SystemClock
 from sidecar.outside.fetch import GuardedFetcher
 from sidecar.outside.frames import PyavSampler
 from sidecar.outside.ledger_sqlite import SqliteLedger
-from sidecar.outside.prompts import SqlitePromptBook, load_alert_types
+from sidecar.outside.prompts import SHIPPED_ALERT_TYPES, SqlitePromptBook, load_alert_types
 from sidecar.outside.sinks.console import ConsoleSink
 from sidecar.outside.sinks.webhook import WebhookSink
 from sidecar.outside.sqlite import Database
@@ -100,10 +99,6 @@ class App:
             await self.dispatcher.stop(self.settings.http.shutdown_grace_s)
             await _cancel(levels)
             await _cancel(outbox)
-
-    async def verify_once(self, event: VerifyEvent) -> Verdict:
-        """Verify without the ledger: nothing is stored and nothing is published."""
-        return await self.verifier.verify(event)
 
     async def close(self) -> None:
         """Release everything."""
@@ -260,12 +255,7 @@ async def seed_prompts(prompts: SqlitePromptBook, settings: Settings) -> None:
     Raises:
         SettingsError: the file cannot be read.
     """
-    path = settings.prompts.alert_type_config
-    if path is None:
-        with as_file(files("sidecar") / "alert_types.json") as shipped:
-            configs = load_alert_types(shipped)
-    else:
-        configs = load_alert_types(path)
+    configs = load_alert_types(settings.prompts.alert_type_config or SHIPPED_ALERT_TYPES)
     await prompts.seed(configs, override=settings.prompts.override_on_start)
 
 

@@ -322,7 +322,12 @@ class Setting:
     @property
     def variable(self) -> str:
         """The environment variable that sets it."""
-        return ENV_PREFIX + self.name.replace(".", "__").replace("-", "_").upper()
+        return variable_of(self.name)
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting's dotted name."""
+    return ENV_PREFIX + name.replace(".", "__").replace("-", "_").upper()
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -375,8 +380,7 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for issue in error.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in issue["loc"])
-        variable = Setting(name, None, "", "").variable
-        lines.append(f"{name} ({variable}): {issue['msg']}")
+        lines.append(f"{name} ({variable_of(name)}): {issue['msg']}")
     return "Wrong settings. " + "; ".join(lines)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from sidecar.errors import ModelMismatch
 from sidecar.model import ModelProfile
+from sidecar.settings import variable_of
 
 _SEPARATORS: Final = re.compile(r"[-_. ]+")
 _SHOWN_CHARS: Final = 100  # of an id in an error text
@@ -37,7 +38,7 @@ def check_family(
     """
     if belongs(model, profile):
         return
-    variable = f"SIDECAR_ARMS__{arm.upper().replace('-', '_')}__ADAPTER"
+    variable = variable_of(f"arms.{arm}.adapter")
     fitting = " or ".join(name for name, family in families.items() if belongs(model, family))
     raise ModelMismatch(
         f"The server of arm {arm} serves {model[:_SHOWN_CHARS]!r}, which is not a {profile.name} "

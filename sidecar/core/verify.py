@@ -26,6 +26,7 @@ from sidecar.model import (
     VerifyEvent,
 )
 from sidecar.ports import ClipSource, Clock, FrameSampler, PromptBook
+from sidecar.settings import variable_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Verifier:
         asked, seen = verdict.frames_asked, verdict.frames_seen
         if asked is None or seen is None or seen >= self.min_frames_seen * asked:
             return
-        variable = f"SIDECAR_ARMS__{verdict.arm.upper().replace('-', '_')}__FPS"
+        variable = variable_of(f"arms.{verdict.arm}.fps")
         raise FramesNotSeen(
             f"The model was sent {asked} frames and saw {seen}, by its server's count of prompt "
             f"tokens: the server thins the clip. Set {variable} to at most 2, or change the "
