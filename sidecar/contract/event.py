@@ -123,18 +123,25 @@ class IncidentBody(_Span):
     info: Info = Field(default={})
 
 
-class BehaviorBody(_Span):
-    """nv.Behavior as JSON (POST /api/v1/alerts)."""
+class BehaviorRecord(_Span):
+    """nv.Behavior as brokers carry it: VSS's own encoder drops `event`, and `id` may be empty."""
 
-    id: Name
+    id: str = Field(default="", max_length=256)
     sensor: SensorRef
-    event: EventRef
+    event: EventRef | None = None
     analyticsModule: Named = Named()
     object: Named = Named()
     place: PlaceRef = PlaceRef()
     objectIds: list[str] = Field(default=[], max_length=10_000)
     videoPath: str = Field(default="", max_length=4096)
     info: Info = Field(default={})
+
+
+class BehaviorBody(BehaviorRecord):
+    """nv.Behavior as JSON (POST /api/v1/alerts)."""
+
+    id: Name
+    event: EventRef
 
 
 class OnDemandBody(_Open):

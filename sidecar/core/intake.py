@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from sidecar.contract.body import validate
-from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody
+from sidecar.contract.event import BehaviorRecord, IncidentBody, OnDemandBody
 from sidecar.core.identity import fingerprint, on_demand_key, text, value_at, verdict_key
 from sidecar.errors import MediaRoute
 from sidecar.model import EventKind, MediaRequest, MediaType, Origin, StoredEvent, VerifyEvent
@@ -84,18 +84,19 @@ class Intake:
         )
 
     def _read_alert(self, raw: Mapping[str, Any]) -> VerifyEvent:
-        body = validate(BehaviorBody, raw)
+        body = validate(BehaviorRecord, raw)
         kind = EventKind.ALERT
+        document_id = fingerprint(kind, raw, body.timestamp)
         objects = body.objectIds or ([body.object.id] if body.object.id else [])
         return VerifyEvent(
             key=verdict_key(kind, raw, body.timestamp),
-            id=body.id,
-            fingerprint=fingerprint(kind, raw, body.timestamp),
+            id=body.id or document_id,
+            fingerprint=document_id,
             kind=kind,
             origin=Origin.PIPELINE,
             raw=raw,
             sensor_id=body.sensor.id,
-            category=body.analyticsModule.id or body.event.type,
+            category=body.analyticsModule.id or (body.event.type if body.event else ""),
             timestamp=body.timestamp,
             end=body.end or body.timestamp,
             media=self._media(raw),

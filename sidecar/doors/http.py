@@ -3,7 +3,7 @@
 Each route translates, calls the service once, and translates back.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -18,8 +18,9 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.exceptions import HTTPException
 
 from sidecar import __version__
-from sidecar.contract.body import parse_json_object
+from sidecar.contract.body import parse_json_object, validate
 from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody, Timestamp
+from sidecar.contract.nvschema import PROTOBUF, from_protobuf
 from sidecar.contract.verdict import (
     ErrorResponse,
     HealthResponse,
@@ -45,6 +46,8 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 }
 """What any route that takes a body may answer."""
 
+_MALFORMED: Final[dict[int | str, dict[str, Any]]] = {400: {"model": ErrorResponse}}
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 _SCHEMA_PATH: Final = "#/components/schemas/{model}"
 
@@ -54,6 +57,7 @@ def create_http_app(
     http: HttpSettings,
     metrics: MetricsSettings,
     lifespan: Lifespan | None = None,
+    parsers: Collection[str] = (),
 ) -> FastAPI:
     """Build the ASGI application.
 
@@ -62,6 +66,7 @@ def create_http_app(
         http: limits.
         metrics: named by `/metrics`, which only points to the real endpoint.
         lifespan: starts and stops what the service needs, as FastAPI defines it.
+        parsers: names of the user's parsers, which alert types may name.
     """
     app = FastAPI(
         title="Alert Agent API",
@@ -71,7 +76,7 @@ def create_http_app(
     )
     app.include_router(_submission_router(service, http))
     app.include_router(_verdict_router(service))
-    app.include_router(alert_config_router(service.prompts, REFUSALS))
+    app.include_router(alert_config_router(service.prompts, REFUSALS, parsers))
     app.include_router(_health_router(service, metrics))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes)
     _translate_errors(app, service)
@@ -87,7 +92,18 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
 
     Body = Annotated[dict[str, Any], Depends(body)]
 
-    async def submit(raw: dict[str, Any], kind: EventKind, noun: str) -> Response:
+    async def event_of(request: Request, kind: EventKind) -> dict[str, Any]:
+        """Read a submitted event, JSON or protobuf by its content type, compared as VSS does."""
+        payload = await request.body()
+        if request.headers.get("content-type", "").strip().lower() == PROTOBUF:
+            return from_protobuf(payload, kind)
+        raw = parse_json_object(payload, http.max_json_depth)
+        if kind is EventKind.ALERT:
+            validate(BehaviorBody, raw)  # stricter than what brokers carry
+        return raw
+
+    async def submit(request: Request, kind: EventKind, noun: str) -> Response:
+        raw = await event_of(request, kind)
         event = await service.submit(raw, kind)
         return _json(
             202,
@@ -103,22 +119,24 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         status_code=202,
         response_model=SubmissionResponse,
         tags=["alert-submission"],
-        openapi_extra=_request_of(BehaviorBody),
+        responses=_MALFORMED,
+        openapi_extra=_event_of(BehaviorBody, "nv.Behavior"),
     )
-    async def submit_alert(raw: Body) -> Response:
+    async def submit_alert(request: Request) -> Response:
         """Accept an nv.Behavior. 202 means that it is on disk and will be decided."""
-        return await submit(raw, EventKind.ALERT, "Alert")
+        return await submit(request, EventKind.ALERT, "Alert")
 
     @router.post(
         "/incidents",
         status_code=202,
         response_model=SubmissionResponse,
         tags=["incident-submission"],
-        openapi_extra=_request_of(IncidentBody),
+        responses=_MALFORMED,
+        openapi_extra=_event_of(IncidentBody, "nv.Incident"),
     )
-    async def submit_incident(raw: Body) -> Response:
+    async def submit_incident(request: Request) -> Response:
         """Accept an nv.Incident. 202 means that it is on disk and will be decided."""
-        return await submit(raw, EventKind.INCIDENT, "Incident")
+        return await submit(request, EventKind.INCIDENT, "Incident")
 
     @router.post(
         "/verification/ondemand",
@@ -302,6 +320,14 @@ def _request_of(model: type[BaseModel]) -> dict[str, Any]:
     """Document a body that is read by hand, so that unknown fields survive."""
     schema = {"$ref": _SCHEMA_PATH.format(model=model.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _event_of(model: type[BaseModel], message: str) -> dict[str, Any]:
+    """Document an event that may also be sent as a protobuf message."""
+    documented = _request_of(model)
+    binary = {"type": "string", "format": "binary", "description": f"A serialized {message}."}
+    documented["requestBody"]["content"][PROTOBUF] = {"schema": binary}
+    return documented
 
 
 def _document_bodies(app: FastAPI) -> None:
