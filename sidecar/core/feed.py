@@ -13,7 +13,8 @@ KEPT: Final = 1024
 class Feed:
     """Keeps the latest verdicts, so that followers who are up to date need not ask the ledger.
 
-    For one event loop. Verdicts are added in the order of their `seq`.
+    For one event loop. Verdicts are added in the order of their `seq`; where other replicas
+    commit verdicts too, what is kept here is only ever the end without a gap.
     """
 
     def __init__(self) -> None:
@@ -22,7 +23,14 @@ class Feed:
 
     def add(self, record: VerdictRecord) -> None:
         """Add a committed verdict and wake the followers."""
+        if record.seq != self.last_seq + 1:
+            self._latest.clear()
         self._latest.append(record)
+        self._bell.ring()
+
+    def miss(self) -> None:
+        """Send the followers to the ledger: it has verdicts that did not pass here."""
+        self._latest.clear()
         self._bell.ring()
 
     def listen(self) -> Ring:

@@ -12,9 +12,10 @@ from typing import Any, Final, TypeVar
 import orjson
 from pydantic import ValidationError
 
+from sidecar.contract.answers import AnswerBody, read_answer, write_answer
 from sidecar.contract.config import AlertTypeFile, read_entry
 from sidecar.errors import AlreadyExists, NotFound, SettingsError, StoreUnavailable
-from sidecar.model import AlertConfig
+from sidecar.model import AlertConfig, Anchor, AnswerRules
 from sidecar.outside.sqlite import Database, from_microseconds, to_microseconds
 from sidecar.ports import Clock
 
@@ -23,19 +24,31 @@ T = TypeVar("T")
 SHIPPED_ALERT_TYPES: Final = Path(__file__).parents[1] / "alert_types.json"
 """The alert types that come with the sidecar."""
 
-_NEWEST: Final = (
-    "SELECT * FROM alert_configs WHERE alert_type_key = ? ORDER BY version DESC LIMIT 1"
-)
+_NEWEST: Final = """
+    SELECT * FROM alert_configs
+    LEFT JOIN alert_answers USING (alert_type_key, version)
+    LEFT JOIN alert_segments USING (alert_type_key, version)
+    WHERE alert_type_key = ? ORDER BY version DESC LIMIT 1
+"""
 _LIST: Final = """
-    SELECT * FROM alert_configs AS config WHERE deleted = 0 AND version = (
+    SELECT * FROM alert_configs AS config
+    LEFT JOIN alert_answers USING (alert_type_key, version)
+    LEFT JOIN alert_segments USING (alert_type_key, version)
+    WHERE deleted = 0 AND version = (
         SELECT max(version) FROM alert_configs WHERE alert_type_key = config.alert_type_key)
     ORDER BY alert_type_key
 """
 _INSERT: Final = """
     INSERT INTO alert_configs (alert_type_key, version, alert_type, prompt, system_prompt,
         enrichment_prompt, vlm_params, output_category, seed, created_at, updated_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_INSERT_ANSWER: Final = (
+    "INSERT INTO alert_answers (alert_type_key, version, answer) VALUES (?, ?, ?)"
+)
+_INSERT_SEGMENT: Final = (
+    "INSERT INTO alert_segments (alert_type_key, version, anchor) VALUES (?, ?, ?)"
+)
 
 
 class SqlitePromptBook:
@@ -64,7 +77,7 @@ class SqlitePromptBook:
 
     async def find(self, alert_type: str) -> AlertConfig | None:
         """Return the newest version of an alert type, or None."""
-        return (await self._read()).get(_key(alert_type))
+        return (await self._read()).get(key_of(alert_type))
 
     async def list(self) -> Sequence[AlertConfig]:
         """Return the newest version of every alert type, by name."""
@@ -85,8 +98,9 @@ class SqlitePromptBook:
     async def seed(self, configs: Sequence[AlertConfig], *, override: bool) -> int:
         """Lay the alert types of a file under what is stored, as VSS does at every start.
 
-        Missing ones are added. Of the others, `vlm_params` and the output category that were
-        edited through the API win over the file's, those that were not follow the file.
+        Missing ones are added. Of the others, `vlm_params`, the output category and the answer
+        rules that were edited through the API win over the file's, those that were not follow the
+        file. The segment anchor, which the API does not have, always does.
 
         Args:
             configs: the alert types of the file.
@@ -141,12 +155,12 @@ def load_alert_types(path: Path) -> tuple[AlertConfig, ...]:
 def _check_unique(path: Path, configs: Sequence[AlertConfig]) -> None:
     seen: set[str] = set()
     for config in configs:
-        if _key(config.alert_type) in seen:
+        if key_of(config.alert_type) in seen:
             raise SettingsError(
                 f"{path}: alert type {config.alert_type!r} is there twice (case does not matter). "
                 "Remove one."
             )
-        seen.add(_key(config.alert_type))
+        seen.add(key_of(config.alert_type))
 
 
 def _explain(error: ValidationError, content: Any) -> str:
@@ -164,12 +178,12 @@ def _place(loc: Sequence[str | int], content: Any) -> str:
     return f"alert {json.dumps(name) if name else f'number {loc[1] + 1}'}, {field}"
 
 
-def _key(alert_type: str) -> str:
+def key_of(alert_type: str) -> str:
     return alert_type.strip().lower()
 
 
 def _newest(alert_type: str, db: Connection) -> Row | None:
-    row: Row | None = db.execute(_NEWEST, (_key(alert_type),)).fetchone()
+    row: Row | None = db.execute(_NEWEST, (key_of(alert_type),)).fetchone()
     return row
 
 
@@ -190,14 +204,14 @@ def _create(config: AlertConfig, now: int, db: Connection) -> AlertConfig:
 def _replace(config: AlertConfig, now: int, db: Connection) -> AlertConfig:
     newest = _living(config.alert_type, db)
     if newest is None:
-        raise _missing(config.alert_type)
+        raise missing(config.alert_type)
     return _insert(config, newest, None, now, db)
 
 
 def _delete(alert_type: str, now: int, db: Connection) -> None:
     newest = _living(alert_type, db)
     if newest is None:
-        raise _missing(alert_type)
+        raise missing(alert_type)
     db.execute(
         "UPDATE alert_configs SET deleted = 1, updated_at = ?"
         " WHERE alert_type_key = ? AND version = ?",
@@ -205,7 +219,7 @@ def _delete(alert_type: str, now: int, db: Connection) -> None:
     )
 
 
-def _missing(alert_type: str) -> NotFound:
+def missing(alert_type: str) -> NotFound:
     return NotFound(f"Config '{alert_type}' not found. GET /api/v1/verification/config lists all.")
 
 
@@ -221,7 +235,7 @@ def _seed_one(file: AlertConfig, override: bool, now: int, db: Connection) -> bo
     if newest["deleted"]:
         return False
     stored = _to_config(newest)
-    merged = _merge(file, stored, orjson.loads(newest["seed"]), override=override)
+    merged = merge_seed(file, stored, orjson.loads(newest["seed"]), override=override)
     if merged == stored:
         _remember_seed(file, newest, db)
         return False
@@ -229,7 +243,7 @@ def _seed_one(file: AlertConfig, override: bool, now: int, db: Connection) -> bo
     return True
 
 
-def _merge(
+def merge_seed(
     file: AlertConfig, stored: AlertConfig, seed: Mapping[str, Any], *, override: bool
 ) -> AlertConfig:
     """Merge three ways: what differs from the last `seed` was edited, and stays."""
@@ -240,7 +254,8 @@ def _merge(
         value = (stored if is_edited else file).vlm_params.get(name)
         if value is not None:
             params[name] = value
-    is_edited = stored.output_category != seed.get("output_category", "")
+    keeps_category = stored.output_category != seed.get("output_category", "")
+    keeps_rules = stored.rules != _read_rules(seed.get("answer"))
     prompts = file if override else stored
     return replace(
         stored,
@@ -248,14 +263,16 @@ def _merge(
         system_prompt=prompts.system_prompt,
         enrichment_prompt=prompts.enrichment_prompt,
         vlm_params=MappingProxyType(params),
-        output_category=(stored if is_edited else file).output_category,
+        output_category=(stored if keeps_category else file).output_category,
+        rules=(stored if keeps_rules else file).rules,
+        segment_anchor=file.segment_anchor,
     )
 
 
 def _remember_seed(file: AlertConfig, newest: Row, db: Connection) -> None:
     db.execute(
         "UPDATE alert_configs SET seed = ? WHERE alert_type_key = ? AND version = ?",
-        (_dump_seed(file), newest["alert_type_key"], newest["version"]),
+        (dump_seed(file), newest["alert_type_key"], newest["version"]),
     )
 
 
@@ -265,25 +282,38 @@ def _insert(
     """Store a version behind `newest`, with the seed of `file` or, if None, the one known."""
     is_new = newest is None or newest["deleted"]
     known_seed = b"{}" if newest is None else newest["seed"]
+    identity = key_of(config.alert_type), 1 if newest is None else newest["version"] + 1
     values = (
-        _key(config.alert_type),
-        1 if newest is None else newest["version"] + 1,
+        *identity,
         config.alert_type.strip(),
         config.prompt,
         config.system_prompt,
         config.enrichment_prompt,
         orjson.dumps(dict(config.vlm_params)),
         config.output_category,
-        known_seed if file is None else _dump_seed(file),
+        known_seed if file is None else dump_seed(file),
         now if is_new or newest is None else newest["created_at"],
         now,
     )
-    return _to_config(db.execute(_INSERT, values).fetchone())
+    db.execute(_INSERT, values)
+    if config.rules is not None:
+        db.execute(_INSERT_ANSWER, (*identity, orjson.dumps(write_answer(config.rules))))
+    if config.segment_anchor is not None:
+        db.execute(_INSERT_SEGMENT, (*identity, config.segment_anchor))
+    return _to_config(db.execute(_NEWEST, identity[:1]).fetchone())
 
 
-def _dump_seed(file: AlertConfig) -> bytes:
-    seed = {"vlm_params": dict(file.vlm_params), "output_category": file.output_category}
+def dump_seed(file: AlertConfig) -> bytes:
+    seed = {
+        "vlm_params": dict(file.vlm_params),
+        "output_category": file.output_category,
+        "answer": None if file.rules is None else write_answer(file.rules),
+    }
     return orjson.dumps(seed)
+
+
+def _read_rules(answer: object) -> AnswerRules | None:
+    return None if answer is None else read_answer(AnswerBody.model_validate(answer))
 
 
 def _to_config(row: Row) -> AlertConfig:
@@ -294,6 +324,8 @@ def _to_config(row: Row) -> AlertConfig:
         enrichment_prompt=row["enrichment_prompt"],
         vlm_params=MappingProxyType(orjson.loads(row["vlm_params"])),
         output_category=row["output_category"],
+        rules=_read_rules(orjson.loads(row["answer"] or b"null")),
+        segment_anchor=None if row["anchor"] is None else Anchor(row["anchor"]),
         version=row["version"],
         created_at=from_microseconds(row["created_at"]),
         updated_at=from_microseconds(row["updated_at"]),

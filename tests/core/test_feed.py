@@ -20,10 +20,10 @@ def _feed(*seqs: int) -> Feed:
 
 def test_a_follower_gets_what_lies_behind_its_position() -> None:
     """Oldest first, nothing twice."""
-    found = _feed(4, 5, 7).since(ANY, after=4)
+    found = _feed(4, 5, 6).since(ANY, after=4)
 
     assert found is not None
-    assert [5, 7] == [record.seq for record in found]
+    assert [5, 6] == [record.seq for record in found]
 
 
 def test_a_follower_that_is_up_to_date_gets_nothing() -> None:
@@ -36,6 +36,22 @@ def test_a_follower_that_is_too_far_behind_must_ask_the_ledger() -> None:
     assert _feed(4, 5).since(ANY, after=2) is None
     assert _feed().since(ANY, after=0) is None
     assert _feed(*range(1, KEPT + 3)).since(ANY, after=1) is None
+
+
+def test_a_gap_sends_followers_to_the_ledger() -> None:
+    """Another replica committed what lies in it."""
+    feed = _feed(4, 5, 7)
+
+    assert feed.since(ANY, after=4) is None
+    assert [] == feed.since(ANY, after=7)
+
+
+def test_what_passed_elsewhere_is_asked_from_the_ledger() -> None:
+    """Nothing is kept that might lack its successor."""
+    feed = _feed(4, 5)
+    feed.miss()
+
+    assert feed.since(ANY, after=5) is None
 
 
 def test_filters_have_the_rules_of_the_ledger() -> None:

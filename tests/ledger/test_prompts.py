@@ -1,6 +1,7 @@
 """The alert types in SQLite, and the file that they start from."""
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import AlreadyExists, NotFound, SettingsError
-from sidecar.model import AlertConfig
+from sidecar.model import AlertConfig, Anchor, AnswerRules, AnswerShape
 from sidecar.outside.prompts import SHIPPED_ALERT_TYPES, SqlitePromptBook, load_alert_types
 from sidecar.outside.sqlite import Database
 from sidecar.testing.fakes import FrozenClock
@@ -172,6 +173,114 @@ async def test_seeding_brings_a_deleted_type_back_only_when_told(
     assert [config.alert_type for config in await book.list()] == expected
 
 
+RULES = AnswerRules(
+    AnswerShape.TIMELINE,
+    needs_json=True,
+    verdict_field="a.b",
+    verdict_mapping={"はい": "YES"},
+    reasoning_fields=("理由",),
+    abstain=(0.4, 0.6),
+    perspectives=("通路が塞がれているか",),
+)
+
+
+async def test_answer_rules_are_kept_with_their_version(
+    book: SqlitePromptBook, db: Database
+) -> None:
+    """Each version has its own rules or none, and an older one can still be looked up."""
+    created = await book.create(replace(COLLISION, rules=RULES))
+    await book.replace(replace(created, rules=None))
+    await book.replace(replace(created, rules=AnswerRules()))
+    versions = await db.read(
+        lambda c: [row[0] for row in c.execute("SELECT version FROM alert_answers ORDER BY 1")]
+    )
+
+    assert created.rules == RULES
+    assert versions == [1, 3]
+    assert (await current(book)).rules == AnswerRules()
+
+
+async def test_segment_anchor_follows_the_file(book: SqlitePromptBook) -> None:
+    """It survives edits through the API, which does not know it, and changes with the file."""
+    await book.seed([replace(COLLISION, segment_anchor=Anchor.START)], override=False)
+    seeded = await current(book)
+    edited = await book.replace(replace(seeded, prompt="Edited?"))
+    await book.seed([replace(COLLISION, segment_anchor=Anchor.MIDDLE)], override=False)
+    changed = await current(book)
+    await book.seed([COLLISION], override=False)
+    removed = await current(book)
+
+    assert (seeded.segment_anchor, edited.segment_anchor) == (Anchor.START, Anchor.START)
+    assert (changed.segment_anchor, changed.prompt) == (Anchor.MIDDLE, "Edited?")
+    assert removed.segment_anchor is None
+
+
+async def test_prompts_in_japanese_are_kept_unchanged(book: SqlitePromptBook) -> None:
+    """Names, prompts and rules come back as they went in."""
+    config = AlertConfig("転倒", "人が倒れていますか。", "簡潔に。", rules=RULES)
+    await book.create(config)
+    kept = await current(book, "転倒")
+
+    assert (kept.alert_type, kept.prompt, kept.system_prompt) == (
+        config.alert_type,
+        config.prompt,
+        config.system_prompt,
+    )
+    assert kept.rules == RULES
+
+
+async def test_edited_answer_rules_win_over_the_file(book: SqlitePromptBook) -> None:
+    """Rules follow the file until they are edited through the API; then they stay."""
+    first, second = AnswerRules(AnswerShape.BOXES), AnswerRules(AnswerShape.POINTS)
+    await book.seed([replace(COLLISION, rules=first)], override=True)
+    await book.seed([replace(COLLISION, rules=second)], override=True)
+    followed = await current(book)
+    await book.replace(replace(followed, rules=RULES))
+    await book.seed([replace(COLLISION, rules=first)], override=True)
+
+    assert (followed.rules, followed.version) == (second, 2)
+    assert (await current(book)).rules == RULES
+
+
+SCHEMA_1 = """
+    CREATE TABLE alert_configs (
+        alert_type_key    TEXT    NOT NULL,
+        version           INTEGER NOT NULL,
+        alert_type        TEXT    NOT NULL,
+        prompt            TEXT    NOT NULL,
+        system_prompt     TEXT    NOT NULL,
+        enrichment_prompt TEXT    NOT NULL,
+        vlm_params        BLOB    NOT NULL,
+        output_category   TEXT    NOT NULL,
+        seed              BLOB    NOT NULL,
+        deleted           INTEGER NOT NULL DEFAULT 0,
+        created_at        INTEGER NOT NULL,
+        updated_at        INTEGER NOT NULL,
+        PRIMARY KEY (alert_type_key, version)
+    ) STRICT;
+    INSERT INTO alert_configs VALUES
+        ('collision', 1, 'collision', 'Edited?', '', '', x'7b7d', '',
+         CAST('{"vlm_params": {}, "output_category": ""}' AS BLOB), 0, 0, 0);
+    PRAGMA user_version = 1;
+"""
+
+
+async def test_file_of_schema_1_goes_on_working(tmp_path: Path, clock: FrozenClock) -> None:
+    """Its alert types are there, take rules from now on, and follow the file's."""
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.executescript(SCHEMA_1)
+    connection.close()
+    db = Database(tmp_path / "old.db")
+    book = SqlitePromptBook(db, clock)
+    old = await current(book)
+    await book.seed([replace(COLLISION, rules=RULES)], override=False)
+    new = await current(book)
+    await db.close()
+
+    assert (old.prompt, old.rules, old.version) == ("Edited?", None, 1)
+    assert (new.prompt, new.rules, new.version) == ("Edited?", RULES, 2)
+
+
 async def test_ping_of_a_closed_book(book: SqlitePromptBook, db: Database) -> None:
     """It is well while the file is open, and says so when not."""
     well = await book.ping()
@@ -201,11 +310,26 @@ def test_file_is_read_with_all_its_fields(tmp_path: Path) -> None:
             segment_anchor="middle",
             prompts={"user": "U?", "system": "S", "enrichment": "E"},
             vlm_params={"temperature": 0.5, "num_frames": None},
+            answer={"response_format": "xml-verdict", "abstain": [0.3, 0.7]},
         ),
     )
 
-    expected = AlertConfig("Tailgating", "U?", "S", "E", {"temperature": 0.5}, "Security")
+    rules = AnswerRules(parser="xml-verdict", abstain=(0.3, 0.7))
+    params = {"temperature": 0.5}
+    expected = AlertConfig(
+        "Tailgating", "U?", "S", "E", params, "Security", rules, segment_anchor=Anchor.MIDDLE
+    )
     assert load_alert_types(file) == (expected,)
+
+
+@pytest.mark.parametrize(("written", "anchor"), [(" Start ", Anchor.START), (None, None)])
+def test_segment_anchor_is_read_as_vss_reads_it(
+    tmp_path: Path, written: str | None, anchor: Anchor | None
+) -> None:
+    """Case and blanks do not matter; null leaves it to the settings."""
+    (config,) = load_alert_types(write(tmp_path, entry(segment_anchor=written)))
+
+    assert config.segment_anchor is anchor
 
 
 @pytest.mark.parametrize(
@@ -215,6 +339,8 @@ def test_file_is_read_with_all_its_fields(tmp_path: Path) -> None:
         ({"prompts": {"user": ""}}, 'alert "Tailgating", prompts.user: .*at least 1'),
         ({"alert_type": " "}, 'alert " ", alert_type: .*at least 1'),
         ({"vlm_params": {"top_k": 5}}, 'alert "Tailgating", vlm_params.top_k: Extra inputs'),
+        ({"answer": {"abstain": [0.7, 0.3]}}, 'alert "Tailgating", answer.abstain: .*below'),
+        ({"segment_anchor": "front"}, 'alert "Tailgating", segment_anchor: .*start'),
         ({"vlm_params": {"max_tokens": "x"}}, 'alert "Tailgating", vlm_params.max_tokens: .*int'),
     ],
 )

