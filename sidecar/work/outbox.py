@@ -17,8 +17,7 @@ from sidecar.settings import SinkSettings
 
 T = TypeVar("T")
 
-BATCH: Final = 64
-MAX_PUBLISHING: Final = 8
+BATCH: Final = 512
 IDLE_S: Final = 1.0
 STORE_RETRY_S: Final = 1.0
 
@@ -81,7 +80,7 @@ class _Lane:
         self._clock = clock
         self._meter = meter
         self._news = Bell()
-        self._slots = asyncio.Semaphore(MAX_PUBLISHING)
+        self._slots = asyncio.Semaphore(sink.most_at_once)
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._settled: set[int] = set()
 

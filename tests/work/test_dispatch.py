@@ -44,6 +44,8 @@ async def test_no_more_events_are_verified_at_a_time_than_allowed(tmp_path: Path
     """A burst waits in the ledger, and all of it is decided."""
     vlm = MockVlm(MockVlmOptions(latency_ms=30))
     async with running(tmp_path, **_settings(await vlm.start())) as service:
+        await service.verdict_on(_incident(25))  # by now the server's dialect is known
+        vlm.reset()
         posts = (service.post("/api/v1/incidents", _incident(n)) for n in range(25))
         answers = await asyncio.gather(*posts)
         verdicts = [await service.decided(f"event-{n}") for n in range(25)]

@@ -17,7 +17,7 @@ from sidecar.outside.ledger_sqlite import SqliteLedger
 from sidecar.outside.sqlite import Database
 from sidecar.settings import LedgerSettings, SinkSettings
 from sidecar.testing.fakes import FrozenClock, MemorySink, NullMeter
-from sidecar.work.outbox import MAX_PUBLISHING, Outbox
+from sidecar.work.outbox import Outbox
 
 QUICK = SinkSettings(max_attempts=3, backoff_s=0.01, backoff_max_s=0.02)
 
@@ -240,7 +240,7 @@ async def test_slow_sink_delays_only_itself(ledger: SqliteLedger, clock: FrozenC
         await until(lambda: len(quick.taken) == 50)
 
         assert slow.taken == []
-        assert slow.publishing == slow.most_publishing == MAX_PUBLISHING
+        assert slow.publishing == slow.most_publishing == slow.most_at_once
         slow.gate.set()
         await until(lambda: len(slow.taken) == 50)
 
@@ -320,7 +320,7 @@ async def test_drain_after_a_cancelled_run_delivers_the_rest(
     slow = SlowSink()
     outbox = outbox_of(ledger, clock, slow)
     async with running(outbox):
-        await until(lambda: slow.publishing == MAX_PUBLISHING)
+        await until(lambda: slow.publishing == slow.most_at_once)
     slow.gate.set()
     is_done = await outbox.drain(5)
 

@@ -19,6 +19,11 @@ class ConsoleSink:
         """The name in the outbox."""
         return "console"
 
+    @property
+    def most_at_once(self) -> int:
+        """How many verdicts may be on their way at the same time."""
+        return 1
+
     async def publish(self, entry: OutboxEntry) -> None:
         """Write one line and flush it.
 

@@ -47,6 +47,11 @@ class WebhookSink:
         """The name in the outbox."""
         return "webhook"
 
+    @property
+    def most_at_once(self) -> int:
+        """How many verdicts may be on their way at the same time."""
+        return 8
+
     async def publish(self, entry: OutboxEntry) -> None:
         """Post one document; any 2xx means that it was taken.
 
