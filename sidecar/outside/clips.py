@@ -3,15 +3,24 @@
 import asyncio
 import stat
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from sidecar.errors import EmptyMediaList, MediaForbidden, MediaMissing, MediaRoute, NoMedia
-from sidecar.model import Clip, MediaRequest, MediaType, VerifyEvent
+from sidecar.errors import (
+    EmptyMediaList,
+    MediaEmpty,
+    MediaForbidden,
+    MediaMissing,
+    MediaRoute,
+    MediaUnreachable,
+    NoMedia,
+    RecordingNotFound,
+)
+from sidecar.model import Anchor, Clip, MediaRequest, MediaType, VerifyEvent
 from sidecar.outside.fetch import GuardedFetcher
-from sidecar.outside.vst import VstClient
+from sidecar.outside.vst import Recording, VstClient
 from sidecar.settings import MediaSettings
 
 _NO_RECORDER: Final = (
@@ -22,6 +31,8 @@ _NEEDS_URL: Final = (
     "This arm's evidence form is `url`, but the event names a local file, which has no URL. "
     "Put a URL into info.media_urls, or set the arm's evidence to `video` or `frames`."
 )
+_NOT_YET: Final = (RecordingNotFound, MediaUnreachable, MediaEmpty)
+"""How a recorder fails while it still writes the clip."""
 
 
 class Clips:
@@ -31,31 +42,41 @@ class Clips:
         media: limits and allowed folders.
         fetcher: downloads and checks URLs. Closed together with this object.
         vst: the recorder, closed as well; None when there is none.
+        sleep: waits for the recorder.
     """
 
     def __init__(
-        self, media: MediaSettings, fetcher: GuardedFetcher, vst: VstClient | None
+        self,
+        media: MediaSettings,
+        fetcher: GuardedFetcher,
+        vst: VstClient | None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._media = media
         self._fetcher = fetcher
         self._vst = vst
+        self._sleep = sleep
 
     @asynccontextmanager
-    async def open(self, event: VerifyEvent, *, download: bool) -> AsyncIterator[Clip]:
+    async def open(
+        self, event: VerifyEvent, *, download: bool, anchor: Anchor | None = None
+    ) -> AsyncIterator[Clip]:
         """Give the clip; its downloads are deleted when the context ends.
 
         Args:
             event: whose media to find.
             download: False gives checked URLs only.
+            anchor: which part of the event a recorder's clip shows; None leaves it to the settings.
 
         Raises:
             MediaError: there is no usable clip.
         """
         if not download:
-            yield await self._find(event, None)
+            yield await self._find(event, anchor, None)
             return
         with tempfile.TemporaryDirectory(prefix="sidecar-clip-") as folder:
-            yield await self._find(event, Path(folder))
+            yield await self._find(event, anchor, Path(folder))
 
     async def ping(self) -> str:
         """Return "" when the recorder answers or there is none, else what is wrong."""
@@ -67,14 +88,14 @@ class Clips:
         if self._vst is not None:
             await self._vst.close()
 
-    async def _find(self, event: VerifyEvent, folder: Path | None) -> Clip:
+    async def _find(self, event: VerifyEvent, anchor: Anchor | None, folder: Path | None) -> Clip:
         match event.media.route:
             case MediaRoute.DIRECT:
                 return await self._direct(event.media, folder)
             case MediaRoute.LOCAL:
                 return await self._local(event.media, folder)
             case MediaRoute.RECORDER:
-                return await self._recorded(event, folder)
+                return await self._recorded(event, anchor, folder)
 
     async def _direct(self, media: MediaRequest, folder: Path | None) -> Clip:
         if not media.refs:
@@ -100,15 +121,31 @@ class Clips:
         ]
         return Clip(media.type, tuple(paths), total=len(media.refs))
 
-    async def _recorded(self, event: VerifyEvent, folder: Path | None) -> Clip:
+    async def _recorded(
+        self, event: VerifyEvent, anchor: Anchor | None, folder: Path | None
+    ) -> Clip:
+        """Wait for a clip that is just being recorded, and at last take what there is."""
         if self._vst is None:
             raise NoMedia(_NO_RECORDER)
-        url = await self._vst.resolve(event)
+        window = self._vst.window(event, anchor)
+        for pause_s in self._vst.pauses(window):
+            try:
+                recording = await self._vst.resolve(event, window)
+                if recording.is_whole:
+                    return await self._fetched(recording, event.media.type, folder)
+            except _NOT_YET:
+                pass
+            await self._sleep(pause_s)
+        recording = await self._vst.resolve(event, window)
+        return await self._fetched(recording, event.media.type, folder)
+
+    async def _fetched(self, recording: Recording, kind: MediaType, folder: Path | None) -> Clip:
+        source, start = recording.public_url, recording.start
         if folder is None:
-            await self._fetcher.probe(url, trusted=True)
-            return Clip(event.media.type, (), (url,), url)
-        path = await self._fetcher.download(url, folder, trusted=True)
-        return Clip(event.media.type, (path,), (url,), url)
+            await self._fetcher.probe(recording.url, trusted=True)
+            return Clip(kind, (), (recording.model_url,), source, start=start)
+        path = await self._fetcher.download(recording.url, folder, trusted=True)
+        return Clip(kind, (path,), (recording.url,), source, start=start)
 
     def _selected(self, media: MediaRequest) -> tuple[str, ...]:
         return media.refs[: 1 if media.type is MediaType.VIDEO else self._media.max_items]

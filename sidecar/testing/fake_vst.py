@@ -1,8 +1,10 @@
 """A recorder that answers like VSS's VST, on a real socket, with failures on demand."""
 
 import asyncio
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,11 +23,13 @@ class Scripted:
         status: of the answer; 0 keeps the normal answer, only later.
         body: of the answer.
         delay_s: wait before it.
+        times: for how many requests; 0 is for all.
     """
 
     status: int = 0
     body: str = ""
     delay_s: float = 0.0
+    times: int = 0
 
 
 @dataclass(slots=True)
@@ -36,6 +40,9 @@ class FakeVst:
         clip: the file that every clip URL leads to; None serves 404.
         streams: stream ids by sensor name.
         script: what the endpoints `SENSORS`, `CLIP` and `FILE` do instead of their work.
+        overlay_status: answer to requests for a clip with an overlay; 0 gives the clip.
+        recorded_until: what is later is not recorded yet; None records everything.
+        origin: scheme, host and port of clip URLs; "" is `url`.
         queries: query parameters of each request for a clip, in order.
         counts: how often each endpoint was asked.
     """
@@ -43,6 +50,9 @@ class FakeVst:
     clip: Path | None = None
     streams: Mapping[str, str] = field(default_factory=dict)
     script: dict[str, Scripted] = field(default_factory=dict)
+    overlay_status: int = 0
+    recorded_until: datetime | None = None
+    origin: str = ""
     queries: list[dict[str, str]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     url: str = ""
@@ -83,20 +93,31 @@ class FakeVst:
 
     async def _clip_url(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))
-        stream = request.match_info["stream"]
-        return await self._scripted(CLIP) or web.json_response(self._named(stream, request.query))
+        return await self._scripted(CLIP) or self._recorded(request)
 
-    def _named(self, stream: str, query: Mapping[str, str]) -> dict[str, Any]:
+    def _recorded(self, request: web.Request) -> web.Response:
+        query, until = request.query, self.recorded_until
+        if self.overlay_status and "overlay" in json.loads(query["configuration"]):
+            return web.Response(status=self.overlay_status)
+        if until is None:
+            return web.json_response(self._named(request, query["endTime"]))
+        if until <= datetime.fromisoformat(query["startTime"]):
+            return web.Response(status=404)
+        end = min(until, datetime.fromisoformat(query["endTime"]))
+        return web.json_response(self._named(request, end.isoformat()))
+
+    def _named(self, request: web.Request, end: str) -> dict[str, Any]:
+        stream, query = request.match_info["stream"], request.query
         name = f"{stream.replace('/', '_')}.mp4"
         return {
             "absolutePath": f"/home/vst/temp_files/{name}",
-            "baseUrl": self.url,
-            "endTime": query["endTime"],
+            "baseUrl": self.origin or self.url,
+            "endTime": end,
             "expiryMinutes": int(query["expiryMinutes"]),
             "fileName": name,
             "startTime": query["startTime"],
             "streamId": stream,
-            "videoUrl": f"{self.url}/vst/storage/temp_files/{name}",
+            "videoUrl": f"{self.origin or self.url}/vst/storage/temp_files/{name}",
         }
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
@@ -111,7 +132,14 @@ class FakeVst:
         scripted = self.script.get(endpoint)
         if scripted is None:
             return None
+        self._use_up(endpoint, scripted)
         await asyncio.sleep(scripted.delay_s)
         if not scripted.status:
             return None
         return web.Response(status=scripted.status, text=scripted.body)
+
+    def _use_up(self, endpoint: str, scripted: Scripted) -> None:
+        if scripted.times == 1:
+            del self.script[endpoint]
+        elif scripted.times:
+            self.script[endpoint] = replace(scripted, times=scripted.times - 1)

@@ -1,20 +1,24 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sidecar.errors import (
     EmptyMediaList,
+    MediaError,
     MediaForbidden,
     MediaMissing,
     MediaRoute,
     MediaUnreachable,
     NoMedia,
+    RecorderOverloaded,
     RecordingNotFound,
 )
-from sidecar.model import Clip, MediaType, VerifyEvent
+from sidecar.model import Anchor, Clip, MediaType, VerifyEvent
 from sidecar.outside.clips import Clips
 from sidecar.outside.fetch import GuardedFetcher
 from sidecar.outside.vst import VstClient
@@ -287,8 +291,9 @@ async def test_the_recorders_clip_is_downloaded(
         same = clip.paths[0].read_bytes() == (recorder.clip or Path()).read_bytes()
 
     url = url_of(recorder, "cam-1.mp4")
+    start = datetime(2026, 1, 31, 7, 59, 20, tzinfo=UTC)
     assert same
-    assert (clip.urls, clip.source, clip.total) == ((url,), url, 1)
+    assert clip == Clip(MediaType.VIDEO, clip.paths, (url,), url, start=start)
 
 
 async def test_the_recorders_url_is_probed_before_it_is_passed_on(
@@ -313,6 +318,210 @@ async def test_failures_of_the_recorder_pass_through(
 
     with pytest.raises(RecordingNotFound):
         await enter(recorded, make_event(MediaRoute.RECORDER))
+
+
+@dataclass
+class Waiting:
+    """A recorder's client whose event has just ended; its pauses move its clock.
+
+    Attributes:
+        pauses: how long it waited each time.
+        after_pause: called after each pause with their number.
+    """
+
+    clips: Clips
+    clock: FrozenClock
+    pauses: list[float] = field(default_factory=list)
+    after_pause: Callable[[int], None] = lambda _: None
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.clock.advance(seconds)
+        self.after_pause(len(self.pauses))
+
+
+@pytest.fixture
+async def waiting(recorder: FakeVst) -> AsyncIterator[Waiting]:
+    async def sleep(seconds: float) -> None:
+        await found.sleep(seconds)
+
+    media, clock = MediaSettings(), FrozenClock(ENDED)
+    vst = VstClient(VstSettings(base_url=recorder.url), clock)
+    found = Waiting(Clips(media, GuardedFetcher(media), vst, sleep=sleep), clock)
+    yield found
+    await found.clips.close()
+
+
+ENDED = datetime(2026, 1, 31, 7, 59, 30, tzinfo=UTC)
+"""When the events of these tests end."""
+
+
+@pytest.mark.parametrize("download", [True, False])
+@pytest.mark.parametrize("endpoint", [CLIP, FILE])
+async def test_a_clip_that_is_not_there_yet_is_waited_for(
+    *, endpoint: str, download: bool, waiting: Waiting, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """A recording, or the file of a clip, may be missing at first; the window stays the same."""
+    recorder.script[endpoint] = Scripted(404, times=2)
+
+    clip = await enter(waiting.clips, make_event(MediaRoute.RECORDER), download=download)
+
+    assert clip.urls == (url_of(recorder, "cam-1.mp4"),)
+    assert waiting.pauses == [0.5, 1]
+    assert len({query["endTime"] for query in recorder.queries}) == 1
+
+
+async def test_an_empty_file_is_waited_for(
+    waiting: Waiting, recorder: FakeVst, make_event: MakeEvent, tmp_path: Path
+) -> None:
+    """The file of a clip may be made before it is filled."""
+
+    def fill(pauses: int) -> None:
+        recorder.clip = full if pauses == 2 else empty
+
+    empty, full = tmp_path / "empty.mp4", recorder.clip
+    empty.touch()
+    recorder.clip = empty
+    waiting.after_pause = fill
+
+    async with waiting.clips.open(make_event(MediaRoute.RECORDER), download=True) as clip:
+        size = clip.paths[0].stat().st_size
+
+    assert size > 0
+    assert waiting.pauses == [0.5, 1]
+
+
+async def test_the_end_of_a_clip_is_waited_for(
+    waiting: Waiting, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """A clip that ends before its window is not shown while the rest is being recorded."""
+
+    def record(pauses: int) -> None:
+        recorder.recorded_until = ENDED - timedelta(seconds=4 - 2 * pauses)
+
+    record(0)
+    waiting.after_pause = record
+    clip = await enter(waiting.clips, make_event(MediaRoute.RECORDER))
+
+    assert waiting.pauses == [0.5, 1]
+    assert recorder.counts[FILE] == 1
+    assert clip.start == ENDED - timedelta(seconds=10)
+
+
+async def test_what_there_is_of_a_clip_is_taken_at_last(
+    waiting: Waiting, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """A recorder that stopped within the window has shown something, as in VSS."""
+    recorder.recorded_until = ENDED - timedelta(seconds=4)
+
+    clip = await enter(waiting.clips, make_event(MediaRoute.RECORDER))
+
+    assert sum(waiting.pauses) == 20
+    assert len(clip.paths) == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "error"), [(CLIP, RecordingNotFound), (FILE, MediaUnreachable)]
+)
+async def test_waiting_ends_with_the_failure(
+    endpoint: str,
+    error: type[MediaError],
+    waiting: Waiting,
+    recorder: FakeVst,
+    make_event: MakeEvent,
+) -> None:
+    """Twenty seconds after the end of the window nothing more is expected."""
+    recorder.script[endpoint] = Scripted(404)
+
+    with pytest.raises(error):
+        await enter(waiting.clips, make_event(MediaRoute.RECORDER))
+
+    assert sum(waiting.pauses) == 20
+
+
+@pytest.mark.parametrize("endpoint", [CLIP, FILE])
+async def test_what_ended_long_ago_is_not_waited_for(
+    endpoint: str, waiting: Waiting, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """A recording that is missing an hour later was never made."""
+    waiting.clock.advance(3600)
+    recorder.script[endpoint] = Scripted(404, times=1)
+
+    with pytest.raises((RecordingNotFound, MediaUnreachable)):
+        await enter(waiting.clips, make_event(MediaRoute.RECORDER))
+
+    assert waiting.pauses == []
+
+
+async def test_other_failures_of_the_recorder_are_not_waited_for(
+    waiting: Waiting, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """A recorder that is overloaded is not asked more often, and says so at once."""
+    recorder.script[CLIP] = Scripted(503, times=1)
+
+    with pytest.raises(RecorderOverloaded):
+        await enter(waiting.clips, make_event(MediaRoute.RECORDER))
+
+    assert waiting.pauses == []
+
+
+async def test_a_deadline_ends_the_waiting(recorder: FakeVst, make_event: MakeEvent) -> None:
+    """Whoever waits for the clip may stop at any time."""
+    media = MediaSettings()
+    vst = VstClient(VstSettings(base_url=recorder.url), FrozenClock(ENDED))
+    clips = Clips(media, GuardedFetcher(media), vst)
+    recorder.script[CLIP] = Scripted(404)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await enter(clips, make_event(MediaRoute.RECORDER))
+
+    await clips.close()
+    assert recorder.counts[CLIP] == 1
+
+
+@pytest.mark.parametrize(
+    ("anchor", "start"), [(None, 20), (Anchor.END, 20), (Anchor.START, 0), (Anchor.MIDDLE, 10)]
+)
+async def test_an_alert_type_may_choose_the_part_of_the_event(
+    anchor: Anchor | None, start: int, recorded: Clips, make_event: MakeEvent
+) -> None:
+    """The anchor that is asked for wins over the settings'."""
+    event = make_event(MediaRoute.RECORDER)
+
+    async with recorded.open(event, download=True, anchor=anchor) as clip:
+        begun = clip.start
+
+    assert begun == event.timestamp + timedelta(seconds=start)
+
+
+@pytest.mark.parametrize("download", [True, False])
+async def test_the_recorders_clip_is_fetched_from_inside_and_shown_from_outside(
+    *, download: bool, recorded: Clips, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """An origin that only browsers reach is for browsers."""
+    recorder.origin = "https://vss.invalid:7777"
+
+    clip = await enter(recorded, make_event(MediaRoute.RECORDER), download=download)
+
+    assert clip.urls == (url_of(recorder, "cam-1.mp4"),)
+    assert clip.source == "https://vss.invalid:7777/vst/storage/temp_files/cam-1.mp4"
+
+
+async def test_a_remote_model_gets_the_url_for_outside(
+    recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """The URL is probed where this process can reach it, and passed on as the model can."""
+    recorder.origin = "https://vss.invalid:7777"
+    media = MediaSettings()
+    settings = VstSettings(base_url=recorder.url, model_is_remote=True)
+    clips = Clips(media, GuardedFetcher(media), VstClient(settings, FrozenClock()))
+
+    clip = await enter(clips, make_event(MediaRoute.RECORDER), download=False)
+
+    await clips.close()
+    assert clip.urls == (clip.source,)
+    assert recorder.counts[FILE] == 1
 
 
 async def test_without_a_recorder_the_user_is_told_the_ways_to_name_media(
