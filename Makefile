@@ -22,6 +22,7 @@ check: $(VENV)/.dev ## Lint, check types, import rules and generated text
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python proto/generate.py --check
 
 fix: $(VENV)/.dev ## Repair what can be repaired
 	$(BIN)/ruff check --fix
@@ -29,6 +30,7 @@ fix: $(VENV)/.dev ## Repair what can be repaired
 
 gen: $(VENV)/.dev ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
+	$(BIN)/python proto/generate.py
 
 clean: ## Remove the virtual environments and caches
 	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,20 +1,14 @@
-"""Writing chat requests, the same for every model of the Qwen3-VL line.
-
-Never sent: `mm_processor_kwargs` and `media_io_kwargs` (vLLM 0.32 answers 400 unless it was started
-with `--trust-request-mm-kwargs`) and `do_sample_frames` (fails after the loader has sampled). The
-clip is prepared beforehand instead, so that every server shows the model the same frames.
-"""
+"""Writing chat requests, the same for every model of the Qwen3-VL line."""
 
 from base64 import b64encode
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapters._answers import parse_reply
+from adapters._options import build_options, is_choice, limits_of
 from adapters._tokens import frames_seen
-from sidecar.dialect import ServerDialect, StructuredForm
 from sidecar.model import (
-    AnswerForm,
+    AnswerRules,
     ChatReply,
     ChatRequest,
     Evidence,
@@ -26,26 +20,9 @@ from sidecar.model import (
     Sampling,
 )
 
-_WORDS: Final = ["yes", "no"]
-_CONSTRAINTS: Final[Mapping[StructuredForm, Mapping[str, Any]]] = {
-    # vLLM >= 0.12 in place of guided_choice, which newer ones ignore without a word
-    StructuredForm.STRUCTURED_OUTPUTS: {"structured_outputs": {"choice": _WORDS}},
-    StructuredForm.RESPONSE_FORMAT: {
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {
-                "name": "verdict",
-                "schema": {"type": "string", "enum": _WORDS},
-                "strict": True,
-            },
-        }
-    },
-    StructuredForm.NONE: {},
-}
-# with a reasoning parser the choice binds from the first token only when thinking is off
-_NO_THINKING: Final = {"chat_template_kwargs": {"enable_thinking": False}}
-# as many alternatives as vLLM and OpenAI give, so that the other word is among them
-_LOGPROBS: Final = {"logprobs": True, "top_logprobs": 20}
+_PERSPECTIVES: Final = "\n\nConsider each of these in turn:\n"
+_YES_OR_NO: Final = "\n\nAnswer with yes or no only."
+"""The last line of a prompt whose answer is constrained; the prompt itself may ask for JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,65 +37,49 @@ class ChatAdapter:
         Both prompt guides ask for that order, which is the one of the training.
         """
         sampling = _sampling(question)
-        text = question.prompt.user
-        if sampling.reasoning:
-            text += self.profile.cot_suffix
+        text = self._write_prompt(question, sampling)
         messages = [{"role": "user", "content": [*_media(question.evidence), _text(text)]}]
         if question.prompt.system:
             messages.insert(0, {"role": "system", "content": question.prompt.system})
         model = question.prompt.vlm_params.get("model") or question.model
-        body = {"model": model, "messages": messages, **_options(sampling, question.dialect)}
-        return ChatRequest(body, question.evidence)
+        body = {"model": model, "messages": messages, **build_options(question, sampling)}
+        return ChatRequest(body, question.evidence, limits_of(question, sampling))
 
     def frames_seen(self, request: ChatRequest, reply: ChatReply) -> int | None:
         """Tell from `usage` how many frames the model saw; None when it does not show."""
         return frames_seen(request, reply, self.profile.vision)
 
-    def parse_reply(self, reply: ChatReply) -> Finding:
-        """Read the answer.
+    def parse_reply(self, reply: ChatReply, rules: AnswerRules) -> Finding:
+        """Read the answer by the rules of its alert type.
 
         Raises:
             AnswerError: the answer is not a verdict.
         """
-        return parse_reply(reply)
+        return parse_reply(reply, rules)
+
+    def _write_prompt(self, question: Question, sampling: Sampling) -> str:
+        """Write the user's text, with what asks for a chain of thought or for a bare word."""
+        user, perspectives = question.prompt.user, question.prompt.rules.perspectives
+        if is_choice(question, sampling):
+            return user + _YES_OR_NO
+        if not sampling.reasoning:
+            return user
+        listed = "\n".join(f"- {phrase}" for phrase in perspectives)
+        return user + (_PERSPECTIVES + listed if listed else "") + self.profile.cot_suffix
 
 
 def _sampling(question: Question) -> Sampling:
-    """Lay the alert type's overrides over the arm's sampling."""
+    """Lay the alert type's overrides over the arm's sampling; perspectives ask for reasoning."""
     params = question.prompt.vlm_params
-    known = {
+    known: dict[str, Any] = {
         "max_tokens": params.get("max_tokens"),
         "temperature": params.get("temperature"),
         "top_p": params.get("top_p"),
         "seed": params.get("seed"),
-        "reasoning": params.get("enable_reasoning"),
+        "reasoning": bool(question.prompt.rules.perspectives) or params.get("enable_reasoning"),
     }
     given = {name: value for name, value in known.items() if value is not None}
     return replace(question.sampling, **given)
-
-
-def _options(sampling: Sampling, dialect: ServerDialect | None) -> dict[str, Any]:
-    options = {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens or None,  # 0 means the server's default, as in VSS
-        "seed": sampling.seed,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    if sampling.answer is AnswerForm.CHOICE and not sampling.reasoning:
-        given.update(_choice(dialect))
-    return given
-
-
-def _choice(dialect: ServerDialect | None) -> dict[str, Any]:
-    """Let the server say only yes or no, in the way that binds there."""
-    if dialect is None:
-        return {**_CONSTRAINTS[StructuredForm.STRUCTURED_OUTPUTS], **_NO_THINKING}
-    return {
-        **_CONSTRAINTS[dialect.structured],
-        **(_NO_THINKING if dialect.thinking_switch else {}),
-        **(_LOGPROBS if dialect.logprobs else {}),
-    }
 
 
 def _media(evidence: Evidence) -> list[dict[str, Any]]:

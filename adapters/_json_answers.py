@@ -4,14 +4,22 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, Final
 
 import json_repair
 
+from adapters._nonsense import is_refusal, is_unsure, refused
 from adapters._verdicts import contradictory, read_prose, read_word, unparsable
-from sidecar.errors import AnswerError, ContradictoryAnswer, TruncatedAnswer
-from sidecar.model import Finding
+from sidecar.errors import (
+    AnswerError,
+    ContradictoryAnswer,
+    RefusedAnswer,
+    TruncatedAnswer,
+    UnparsableAnswer,
+)
+from sidecar.model import AnswerRules, Finding
 
 # Keys are compared without case and punctuation: "isConfirmed" and "is_confirmed" are one.
 _BINDING_KEYS: Final = frozenset({"verdict", "finalanswer", "predictionanswer"})
@@ -63,7 +71,9 @@ _OBJECT_START: Final = re.compile(r"\{\s{0,200}(?:[\"'“]|[A-Za-z_]\w{0,60}\s{0
 _KEY: Final = re.compile(r"[{,]\s{0,80}[\"'“]?([A-Za-z_]\w{0,60})[\"'”]?\s{0,10}:")
 _MAX_DEPTH: Final = 3
 _MAX_OBJECTS: Final = 16
-_MAX_REPAIRED: Final = 20_000  # characters
+_MAX_FIELDS: Final = 256  # of all objects together
+_MAX_REPAIRED: Final = 4_000  # characters
+_TRUTHS: Final = {True: ("yes", "true"), False: ("no", "false")}
 _NOT_ALNUM: Final = re.compile(r"[\W_]+")
 
 
@@ -80,7 +90,33 @@ class JsonAnswer:
         return " ".join(self.pieces)
 
 
-def find_objects(text: str) -> JsonAnswer:
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """The verdict of JSON, and where it stands.
+
+    Attributes:
+        finding: what the objects say.
+        name: key of the verdict; "" when several keys hold one.
+        value: the verdict as it is written there.
+        is_inverted: whether the key asks for the opposite, such as `is_false_alarm`.
+    """
+
+    finding: Finding
+    name: str = ""
+    value: object = None
+    is_inverted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One field of an object; `key` is its name without case and punctuation."""
+
+    name: str
+    key: str
+    value: Any
+
+
+def find_objects(text: str, rules: AnswerRules) -> JsonAnswer:
     """Take the JSON objects out of an answer.
 
     Raises:
@@ -93,53 +129,141 @@ def find_objects(text: str) -> JsonAnswer:
     position = 0
     while (start := _OBJECT_START.search(text, position)) and len(objects) < _MAX_OBJECTS:
         pieces.append(text[position : start.start()])
-        value, position = _decode(text, start.start())
+        value, position = _decode(text, start.start(), rules)
         objects.append(value)
     pieces.append(text[position:])
     return JsonAnswer(tuple(objects), tuple(pieces))
 
 
-def read_objects(objects: tuple[Mapping[str, Any], ...], text: str) -> Finding | None:
+def read_objects(
+    objects: tuple[Mapping[str, Any], ...], text: str, rules: AnswerRules
+) -> Stated | None:
     """Return what the objects say, or None when none of them has a verdict key.
 
     Raises:
-        UnparsableAnswer: the verdict is neither yes nor no.
+        UnparsableAnswer: the verdict is neither yes nor no, or `rules.verdict_field` is missing.
+        RefusedAnswer: the verdict is a word for not knowing.
         ContradictoryAnswer: the verdicts differ.
     """
-    fields = [field for obj in objects for field in _walk(obj, _MAX_DEPTH)]
-    stated = [(_key(name), value) for name, value in fields]
-    verdicts = {_verdict_of(key, value, text) for key, value in stated} - {None}
-    if len(verdicts) > 1:
-        raise contradictory(text)
-    if not verdicts:
+    if not objects:
         return None
-    return Finding(
-        confirmed=verdicts.pop(),
-        reasoning=_first_text(stated, _REASONING_KEYS),
-        description=_first_text(stated, _DESCRIPTION_KEYS),
-        confidence=_confidence(stated),
-        extra=_extra(fields),
+    fields = _fields(objects, text)
+    found = (
+        _at_field(objects, text, rules) if rules.verdict_field else _by_name(fields, text, rules)
     )
+    if len({verdict for _, verdict in found}) > 1:
+        raise contradictory(text)
+    if not found:
+        return None
+    stated, verdict = found[0]
+    finding = Finding(
+        confirmed=verdict,
+        reasoning=_reasoning(objects, fields, rules),
+        description=_first_text(fields, _DESCRIPTION_KEYS),
+        confidence=_confidence(fields),
+        extra=_extra(fields, rules),
+    )
+    if len(found) > 1:
+        return Stated(finding)
+    return Stated(finding, stated.name, stated.value, stated.key in _INVERTED_KEYS)
 
 
-def _decode(text: str, start: int) -> tuple[Mapping[str, Any], int]:
+def mapped(said: bool, rules: AnswerRules) -> bool:
+    """Return what a yes or no means by the mapping, which may turn it round."""
+    for word in _TRUTHS[said] if rules.verdict_mapping else ():
+        verdict = read_word(rules.verdict_mapping.get(word, ""))
+        if verdict is not None:
+            return verdict
+    return said
+
+
+def _at_field(
+    objects: tuple[Mapping[str, Any], ...], text: str, rules: AnswerRules
+) -> list[tuple[_Field, bool]]:
+    """List the verdicts at the configured path, at least one."""
+    *_, name = rules.verdict_field.split(".")
+    values = [value for obj in objects for value in _at_path(obj, rules.verdict_field)]
+    if not values:
+        raise UnparsableAnswer(
+            f"its JSON has no field {rules.verdict_field!r}. Name that field in the prompt, or "
+            "change the alert type's verdict_field."
+        )
+    found = []
+    for value in values:
+        verdict = _meaning(value, rules)
+        if verdict is None:
+            raise _undecided(value, text)
+        found.append((_Field(name, "", value), verdict))
+    return found
+
+
+def _by_name(fields: list[_Field], text: str, rules: AnswerRules) -> list[tuple[_Field, bool]]:
+    """List the verdicts under the usual names."""
+    found = []
+    for field in fields:
+        if field.key not in _VERDICT_KEYS and field.key not in _INVERTED_KEYS:
+            continue
+        verdict = _meaning(field.value, rules)
+        if verdict is not None:
+            found.append((field, not verdict if field.key in _INVERTED_KEYS else verdict))
+        elif field.key in _BINDING_KEYS and not isinstance(field.value, Mapping):
+            raise _undecided(field.value, text)
+    return found
+
+
+def _at_path(value: object, path: str) -> Iterator[Any]:
+    """Yield the value at a dotted path, if there is one."""
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return
+        value = value[name]
+    yield value
+
+
+def _meaning(value: object, rules: AnswerRules) -> bool | None:
+    """Return the verdict in a value: by the mapping where that lists it, else what it says."""
+    if rules.verdict_mapping and isinstance(value, str | int | float):
+        written = str(value).strip()
+        word = rules.verdict_mapping.get(written.lower(), rules.verdict_mapping.get(written))
+        if word is not None:
+            return read_word(word)
+    said = _as_bool(value)
+    return None if said is None else mapped(said, rules)
+
+
+def _undecided(value: object, text: str) -> RefusedAnswer | UnparsableAnswer:
+    is_refused = isinstance(value, str) and (is_refusal(value) or is_unsure(value))
+    return refused(text) if is_refused else unparsable(text)
+
+
+@lru_cache(maxsize=64)
+def _decoder(verdict_field: str) -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=partial(_unique, verdict_field))
+
+
+def _decode(text: str, start: int, rules: AnswerRules) -> tuple[Mapping[str, Any], int]:
     """Return the object at `start` and the position after it."""
     try:
-        value, end = json.JSONDecoder(object_pairs_hook=_unique).raw_decode(text, start)
+        value, end = _decoder(rules.verdict_field).raw_decode(text, start)
     except RecursionError as error:
         raise unparsable(text) from error
     except ValueError:
-        return _repair(text, start)
+        return _repair(text, start, rules)
     return value, end
 
 
-def _repair(text: str, start: int) -> tuple[Mapping[str, Any], int]:
+def _repair(text: str, start: int, rules: AnswerRules) -> tuple[Mapping[str, Any], int]:
     """Repair what looks like exactly one complete object: quotes, commas, Python's True, `...`."""
     end = text.rfind("}") + 1
     region = text[start:end]
     if not region or region.count("{") > region.count("}"):
         raise TruncatedAnswer("the JSON object of the answer does not end. Raise max_tokens.")
-    if len(region) > _MAX_REPAIRED or region.count("{") != region.count("}"):
+    names = _KEY.findall(region[:_MAX_REPAIRED])
+    if (
+        len(region) > _MAX_REPAIRED
+        or len(names) > _MAX_FIELDS
+        or region.count("{") != region.count("}")
+    ):
         raise unparsable(text)
     try:
         value = json_repair.loads(region, skip_json_loads=True, strict=True)
@@ -147,20 +271,34 @@ def _repair(text: str, start: int) -> tuple[Mapping[str, Any], int]:
         raise unparsable(text) from error
     if not isinstance(value, dict):
         raise unparsable(text)
-    keys = [_key(name) for name in _KEY.findall(region)]
-    if any(keys.count(key) > 1 for key in _VERDICT_KEYS):
+    keys = [_key(name) for name in names if _is_verdict(name, rules.verdict_field)]
+    if len(keys) > len(set(keys)):
         raise contradictory(text)
     return value, end
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(verdict_field: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object, but let no second verdict replace a different first one."""
     value: dict[str, Any] = {}
     for name, item in pairs:
-        if name in value and _key(name) in _VERDICT_KEYS and value[name] != item:
+        if name in value and value[name] != item and _is_verdict(name, verdict_field):
             raise ContradictoryAnswer(f"its JSON has two different values of {name!r}.")
         value[name] = item
     return value
+
+
+def _is_verdict(name: str, verdict_field: str) -> bool:
+    """Tell whether a key may hold a verdict, or lead to it."""
+    return _key(name) in _VERDICT_KEYS or name in verdict_field.split(".")
+
+
+def _fields(objects: tuple[Mapping[str, Any], ...], text: str) -> list[_Field]:
+    """List all fields, nested objects included."""
+    walked = (item for obj in objects for item in _walk(obj, _MAX_DEPTH))
+    fields = [_Field(name, _key(name), value) for name, value in islice(walked, _MAX_FIELDS + 1)]
+    if len(fields) > _MAX_FIELDS:
+        raise unparsable(text)
+    return fields
 
 
 def _walk(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
@@ -173,16 +311,6 @@ def _walk(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
 
 def _key(name: str) -> str:
     return _NOT_ALNUM.sub("", name).casefold()
-
-
-def _verdict_of(key: str, value: object, text: str) -> bool | None:
-    """Return the verdict in one value; None when the key or the value is about something else."""
-    if key not in _VERDICT_KEYS and key not in _INVERTED_KEYS:
-        return None
-    verdict = _as_bool(value)
-    if verdict is None and key in _BINDING_KEYS and not isinstance(value, Mapping):
-        raise unparsable(text)
-    return not verdict if verdict is not None and key in _INVERTED_KEYS else verdict
 
 
 def _as_bool(value: object) -> bool | None:
@@ -203,21 +331,36 @@ def _as_bool(value: object) -> bool | None:
         return None
 
 
-def _first_text(stated: list[tuple[str, Any]], keys: tuple[str, ...]) -> str:
+def _reasoning(
+    objects: tuple[Mapping[str, Any], ...], fields: list[_Field], rules: AnswerRules
+) -> str:
+    if not rules.reasoning_fields:
+        return _first_text(fields, _REASONING_KEYS)
+    found = (
+        value.strip()
+        for path in rules.reasoning_fields
+        for obj in objects
+        for value in _at_path(obj, path)
+        if isinstance(value, str)
+    )
+    return next(filter(None, found), "")
+
+
+def _first_text(fields: list[_Field], keys: tuple[str, ...]) -> str:
     for wanted in keys:
-        for key, value in stated:
-            if key == wanted and isinstance(value, str) and value.strip():
-                return value.strip()
+        for field in fields:
+            if field.key == wanted and isinstance(field.value, str) and field.value.strip():
+                return field.value.strip()
     return ""
 
 
-def _confidence(stated: list[tuple[str, Any]]) -> float | None:
+def _confidence(fields: list[_Field]) -> float | None:
     """Return the first confidence that is a probability; also one written as a string."""
-    for key, value in stated:
-        if key != _CONFIDENCE_KEY or isinstance(value, bool):
+    for field in fields:
+        if field.key != _CONFIDENCE_KEY or isinstance(field.value, bool):
             continue
         try:
-            number = float(value)
+            number = float(field.value)
         except (TypeError, ValueError, OverflowError):
             continue
         if 0.0 <= number <= 1.0:
@@ -225,20 +368,23 @@ def _confidence(stated: list[tuple[str, Any]]) -> float | None:
     return None
 
 
-def _extra(fields: list[tuple[str, Any]]) -> Mapping[str, str]:
+def _extra(fields: list[_Field], rules: AnswerRules) -> Mapping[str, str]:
     """Return the scalar fields that nothing else reads, as Python's `str()` writes them."""
+    read = {*rules.verdict_field.split("."), *rules.reasoning_fields}
     extra: dict[str, str] = {}
-    for name, value in fields:
-        if _is_extra(name) and isinstance(value, str | int | float) and value != "":
-            label = _SEVERITY_KEY if _key(name) == _SEVERITY_KEY else name
-            extra.setdefault(label, _extra_text(label, value))
+    for field in fields:
+        if not isinstance(field.value, str | int | float) or field.value == "":
+            continue
+        if field.name in read or not _is_extra(field):
+            continue
+        label = _SEVERITY_KEY if field.key == _SEVERITY_KEY else field.name
+        extra.setdefault(label, _extra_text(label, field.value))
     return dict(islice(extra.items(), _MAX_EXTRAS))
 
 
-def _is_extra(name: str) -> bool:
-    key = _key(name)
-    is_taken = key in _TAKEN_KEYS or key.startswith(_RESERVED_PREFIX)
-    return not is_taken and _EXTRA_NAME.fullmatch(name) is not None
+def _is_extra(field: _Field) -> bool:
+    is_taken = field.key in _TAKEN_KEYS or field.key.startswith(_RESERVED_PREFIX)
+    return not is_taken and _EXTRA_NAME.fullmatch(field.name) is not None
 
 
 def _extra_text(name: str, value: str | float) -> str:

@@ -1,8 +1,9 @@
 """Reading answers to tasks other than verification: timelines, boxes and points.
 
 The shapes are those of NVIDIA's prompt guides for Cosmos Reason 2 and Cosmos 3: a JSON array of
-objects, or a single object. Times are relative to the clip. Coordinates are 0..1000 on both axes
-from the top left corner, also where the prompt spoke of pixels.
+objects, or a single object; with a verdict when an object around or beside the array holds one.
+Times are relative to the clip. Coordinates are 0..1000 on both axes from the top left corner, also
+where the prompt spoke of pixels.
 """
 
 import json
@@ -10,14 +11,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import json_repair
 
-from adapters._answers import read_answer
-from adapters._verdicts import quoted
-from sidecar.errors import TruncatedAnswer, UnparsableAnswer
-from sidecar.model import ChatReply
+from adapters._nonsense import degenerate, is_garbage, is_unsure, quoted, refuse_nonsense, refused
+from sidecar.errors import DegenerateAnswer, TruncatedAnswer, UnparsableAnswer
+from sidecar.model import AnswerShape, Box, Interval, Point
 
 _CLOCK: Final = re.compile(
     r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:))?(?P<m>\d{1,3}):(?P<s>[0-5]?\d(?:\.\d{1,3})?)", re.ASCII
@@ -31,47 +31,34 @@ _CAPTION_KEYS: Final = ("caption", "description", "event", "label")
 _BOX_KEYS: Final = ("bbox_2d", "bbox", "box_2d")
 _POINT_KEYS: Final = ("point_2d", "point")
 _SCALE: Final = 1000.0
-_MAX_REPAIRED: Final = 20_000  # characters
+_ITEM_KEYS: Final = {
+    AnswerShape.TIMELINE: (*_START_KEYS, *_END_KEYS),
+    AnswerShape.BOXES: _BOX_KEYS,
+    AnswerShape.POINTS: _POINT_KEYS,
+}
+_MAX_REPAIRED: Final = 8_000  # characters
+_MOST_REPEATS: Final = 4
+_MOST_VALUES: Final = 2
 _OPENING: Final = re.compile(r"[\[{]")
+_DECODER: Final = json.JSONDecoder()
+_Item = TypeVar("_Item", Interval, Box)
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """Something that happens in the clip; times in seconds from its start."""
-
-    start_s: float
-    end_s: float
-    caption: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A box in the picture, 0..1 per axis from the top left corner, x1 <= x2 and y1 <= y2.
+class Listed:
+    """What an answer lists, and the object around or beside the list that may hold a verdict.
 
     Attributes:
-        is_clipped: whether the model named a place outside of the picture.
+        items: the objects of the list.
+        holder: that object; None when there is only the list.
+        is_beside: whether that object stands beside the list, so that only a verdict explains it.
+        around: the text outside of all JSON.
     """
 
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    label: str = ""
-    is_clipped: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A point in the picture, 0..1 per axis from the top left corner.
-
-    Attributes:
-        is_clipped: whether the model named a place outside of the picture.
-    """
-
-    x: float
-    y: float
-    label: str = ""
-    is_clipped: bool = False
+    items: tuple[Mapping[str, Any], ...]
+    holder: Mapping[str, Any] | None
+    is_beside: bool
+    around: str
 
 
 def parse_timestamp(value: object) -> float:
@@ -85,31 +72,62 @@ def parse_timestamp(value: object) -> float:
     return _number(value, least=0.0)
 
 
-def parse_timeline(reply: ChatReply) -> tuple[Interval, ...]:
+def find_list(text: str, shape: AnswerShape) -> Listed:
+    """Find the list of an answer: an array, the one inside an object, or an object that is an item.
+
+    Args:
+        text: the answer without thinking, tags and code fences.
+        shape: what the items are.
+
+    Raises:
+        AnswerError: there is no list, more than one, or one that is cut off or broken.
+    """
+    values, around = _values(text)
+    lists = [value for value in values if isinstance(value, list)]
+    holders = [value for value in values if isinstance(value, dict)]
+    if len(lists) > 1 or len(holders) > 1:
+        raise UnparsableAnswer(f"it holds more than one list. Raw response: {quoted(text)}")
+    holder = holders[0] if holders else None
+    items = lists[0] if lists else _items_in(holder or {}, shape)
+    if not all(isinstance(item, dict) for item in items):
+        raise UnparsableAnswer(f"it is not a list of objects. Raw response: {quoted(text)}")
+    return Listed(tuple(items), holder, bool(lists and holders), around)
+
+
+def read_timeline(items: Sequence[Mapping[str, Any]]) -> tuple[Interval, ...]:
     """Read when what happens: objects with `start`, `end` and, if it has one, `caption`.
 
     Raises:
-        AnswerError: the answer is empty, cut off or not a timeline; an end precedes its start.
+        UnparsableAnswer: an item is none, or its end precedes its start.
+        DegenerateAnswer: items repeat themselves.
     """
-    return tuple(_interval(item) for item in _items(reply))
+    return _varied(tuple(_interval(item) for item in items))
 
 
-def parse_boxes(reply: ChatReply) -> tuple[Box, ...]:
+def read_boxes(items: Sequence[Mapping[str, Any]]) -> tuple[Box, ...]:
     """Read 2D boxes: objects with `bbox_2d` [x1, y1, x2, y2] and, if it has one, `label`.
 
     Raises:
-        AnswerError: the answer is empty, cut off or not a list of boxes.
+        UnparsableAnswer: an item is none.
+        DegenerateAnswer: items repeat themselves.
     """
-    return tuple(_box(item) for item in _items(reply))
+    return _varied(tuple(_box(item) for item in items))
 
 
-def parse_points(reply: ChatReply) -> tuple[Point, ...]:
+def read_points(items: Sequence[Mapping[str, Any]]) -> tuple[Point, ...]:
     """Read points, such as a trajectory: objects with `point_2d` [x, y] and possibly `label`.
 
     Raises:
-        AnswerError: the answer is empty, cut off or not a list of points.
+        UnparsableAnswer: an item is none.
     """
-    return tuple(_point(item) for item in _items(reply))
+    return tuple(_point(item) for item in items)
+
+
+def _varied(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    """Refuse a list in a loop; points may stand still, intervals and boxes may not."""
+    if len(items) - len(set(items)) >= _MOST_REPEATS:
+        raise DegenerateAnswer("it lists the same item again and again.")
+    return items
 
 
 def _written_time(text: str) -> float:
@@ -176,36 +194,51 @@ def _text(item: Mapping[str, Any], names: tuple[str, ...]) -> str:
     return next(found, "").strip()
 
 
-def _items(reply: ChatReply) -> list[Mapping[str, Any]]:
-    """List the objects of the answer's array, of its only object, or of the one list in that."""
-    text = read_answer(reply)
-    value = _first_value(text)
-    if isinstance(value, dict):
-        lists = [item for item in value.values() if isinstance(item, list)]
-        is_wrapper = len(value) == 1 and len(lists) == 1
-        value = lists[0] if is_wrapper and all(isinstance(i, dict) for i in lists[0]) else [value]
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise UnparsableAnswer(f"it is not a list of objects. Raw response: {quoted(text)}")
-    return value
+def _items_in(holder: Mapping[str, Any], shape: AnswerShape) -> list[Any]:
+    """Return the one list of objects in an object, or the object itself when it is an item."""
+    if any(name in holder for name in _ITEM_KEYS[shape]):
+        return [holder]
+    lists = [it for it in holder.values() if isinstance(it, list)]
+    lists = [it for it in lists if it and isinstance(it[0], dict)] or lists
+    if len(lists) != 1:
+        raise UnparsableAnswer(f"its JSON holds {len(lists)} lists, not one.")
+    return list(lists[0])
 
 
-def _first_value(text: str) -> object:
-    opening = _OPENING.search(text)
-    if opening is None:
+def _values(text: str) -> tuple[list[Any], str]:
+    """Decode the JSON values of an answer, two at most; return also the text around them."""
+    values: list[Any] = []
+    around: list[str] = []
+    position = 0
+    while (opening := _OPENING.search(text, position)) and len(values) < _MOST_VALUES:
+        around.append(text[position : opening.start()])
+        value, position = _decode(text, opening.start(), is_first=not values)
+        values.append(value)
+    if not values:
+        if is_garbage(text):
+            raise degenerate(text)
+        refuse_nonsense(text)
+        if is_unsure(text):
+            raise refused(text)
         raise UnparsableAnswer(f"it holds no JSON. Raw response: {quoted(text)}")
-    start = opening.start()
+    if opening:
+        raise UnparsableAnswer(f"it holds more than one list. Raw response: {quoted(text)}")
+    return values, " ".join([*around, text[position:]])
+
+
+def _decode(text: str, start: int, *, is_first: bool) -> tuple[Any, int]:
+    """Return the value at `start` and the position after it."""
     try:
-        value, end = json.JSONDecoder().raw_decode(text, start)
+        return _DECODER.raw_decode(text, start)
     except RecursionError as error:
         raise _broken(text) from error
-    except ValueError:
+    except ValueError as error:
+        if not is_first:
+            raise _broken(text) from error
         return _repaired(text, start)
-    if _OPENING.search(text, end):
-        raise UnparsableAnswer(f"it holds more than one list. Raw response: {quoted(text)}")
-    return value
 
 
-def _repaired(text: str, start: int) -> object:
+def _repaired(text: str, start: int) -> tuple[Any, int]:
     """Repair commas, quotes, Python's literals and `...` in what is closed; never what was cut."""
     end = max(text.rfind("]"), text.rfind("}")) + 1
     region = text[start:end]
@@ -214,9 +247,12 @@ def _repaired(text: str, start: int) -> object:
     if len(region) > _MAX_REPAIRED:
         raise _broken(text)
     try:
-        return json_repair.loads(region, skip_json_loads=True, strict=True)
+        value = json_repair.loads(region, skip_json_loads=True, strict=True)
     except (ValueError, RecursionError) as error:
         raise _broken(text) from error
+    if not isinstance(value, list | dict):
+        raise _broken(text)
+    return value, end
 
 
 def _broken(text: str) -> UnparsableAnswer:

@@ -7,15 +7,20 @@ cosmos3_edge/video_processing_cosmos3_edge.py and qwen2_vl/image_processing_qwen
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sidecar.model import ChatReply, ChatRequest, Evidence, EvidenceForm, MediaType, VisionFacts
 
-_STAMP_TOKENS: Final = 7
-"""Tokens, at least, of the time that introduces each grid of a video (Qwen3VLProcessor)."""
-_CHARS_PER_TOKEN: Final = 8
-"""More characters than a token of prose has, so that the text is not taken for frames."""
+_MARK_TOKENS: Final = 2
+"""What begins and ends each grid, picture and message: `<|vision_start|>` and the like."""
+_STAMP_TOKENS: Final = 6
+"""Tokens, at least, of the time before each grid of a video: `<`, `0`, `.`, `2`, ` seconds`, `>`
+(Qwen3VLProcessor and Cosmos3EdgeProcessor write it so; one more from 10 seconds on)."""
+_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,4}|[^\W\d_]+|\d{1,3}|[^\w\s]+(?=\s|$)")
+"""What no token reaches beyond: a word, three digits, punctuation at the end of a word. Four
+letters of Japanese or Chinese are more than a token has on average."""
 
 
 def fit_to_budget(width: int, height: int, frames: int, facts: VisionFacts) -> tuple[int, int]:
@@ -58,8 +63,9 @@ def image_tokens(width: int, height: int, facts: VisionFacts) -> int:
 def frames_seen(request: ChatRequest, reply: ChatReply, facts: VisionFacts | None) -> int | None:
     """Return the largest number of frames that the server's count of prompt tokens allows.
 
-    The server does not tell the text's own tokens, so they are estimated low; counts move in
-    steps of one grid.
+    The server does not tell the text's own tokens. They are counted as low as they can be, so
+    that no frame is missed that was seen; a step of one grid hides where the text has as many
+    tokens more, which takes a prompt of several hundred words at 448 x 448 pixels.
 
     Returns:
         At most the frames that were sent. None when it does not show: the family's arithmetic is
@@ -70,8 +76,7 @@ def frames_seen(request: ChatRequest, reply: ChatReply, facts: VisionFacts | Non
     pictures_differ = evidence.type is MediaType.IMAGE and sent != 1
     if facts is None or sent is None or reply.prompt_tokens is None or pictures_differ:
         return None
-    text = sum(len(part) for part in _texts(request.body)) // _CHARS_PER_TOKEN
-    left = reply.prompt_tokens - text
+    left = reply.prompt_tokens - _least_text_tokens(request.body)
     return next((n for n in range(sent, 0, -1) if _least_tokens(evidence, n, facts) <= left), 0)
 
 
@@ -99,9 +104,14 @@ def _grids(frames: int, facts: VisionFacts) -> int:
 
 def _least_tokens(evidence: Evidence, frames: int, facts: VisionFacts) -> int:
     if evidence.form is EvidenceForm.VIDEO:
-        stamps = _grids(frames, facts) * _STAMP_TOKENS
+        stamps = _grids(frames, facts) * (_STAMP_TOKENS + _MARK_TOKENS)
         return stamps + vision_tokens(evidence.width, evidence.height, frames, facts)
-    return frames * image_tokens(evidence.width, evidence.height, facts)
+    return frames * (_MARK_TOKENS + image_tokens(evidence.width, evidence.height, facts))
+
+
+def _least_text_tokens(body: Mapping[str, Any]) -> int:
+    words = sum(len(_WORD.findall(text)) for text in _texts(body))
+    return words + _MARK_TOKENS * len(body["messages"])
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

@@ -15,14 +15,25 @@ bounded or applies to a single character class, so reading takes time linear in 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from adapters._nonsense import (
+    degenerate,
+    has_refusal,
+    is_refusal,
+    is_unsure,
+    plain,
+    quoted,
+    refuse_nonsense,
+    refused,
+    split_words,
+)
 from sidecar.errors import ContradictoryAnswer, UnparsableAnswer
 
-_SPOKEN: Final = {
+SPOKEN: Final = {
     "yes": True,
     "no": False,
     "はい": True,
@@ -40,8 +51,11 @@ _SPOKEN: Final = {
     "sí": True,
     "si": True,
 }
+_SAID: Final = {
+    side: frozenset(word for word, it in SPOKEN.items() if it is side) for side in (True, False)
+}
 # Words that are verdicts only where nothing else is said: "True colours" is none.
-_WRITTEN: Final = {
+WRITTEN: Final = {
     "confirmed": True,
     "confirm": True,
     "true": True,
@@ -50,34 +64,24 @@ _WRITTEN: Final = {
     "false": False,
 }
 # VSS's Alert Bridge reads A as confirmed and B as rejected.
-_LETTERS: Final = {"a": True, "b": False}
-_WORDS: Final = {**_SPOKEN, **_WRITTEN, **_LETTERS}
+LETTERS: Final = {"a": True, "b": False}
+WORDS: Final = {**SPOKEN, **WRITTEN, **LETTERS}
 _LONGEST_WORD: Final = 40  # characters of a verdict word with its decoration
 
 _DECORATION: Final = r"\s*_#>`\"'「」『』•\-"
 _OPEN: Final = rf"[{_DECORATION}(]{{0,20}}"
 _CLOSE: Final = r"[*_`\"'」』)]{0,8}"
 _PAUSE: Final = r"(?=[ \t]{0,8}(?:$|[.,!;:。、\n\u2013\u2014]|-\s))"
-_STRIPPED: Final = " \t\r\n*_#>`\"'「」『』•-()[].,!;:。、"
+STRIPPED: Final = " \t\r\n*_#>`\"'「」『』•-()[].,!;:。、"
 _AFTER_VERDICT: Final = " \t\r\n*_`\"'」』),.!;:。、\u2013\u2014-"
-# Full-width forms and curly quotes become ASCII, and so do letters that equal an ASCII one only
-# without regard to case.
-_TO_ASCII: Final[Mapping[int, int]] = {
-    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
-    **dict.fromkeys((0x2018, 0x2019), ord("'")),
-    **dict.fromkeys((0x201C, 0x201D), ord('"')),
-    0x130: ord("I"),
-    0x131: ord("i"),
-    0x17F: ord("s"),
-}
 
 
 def _alternatives(words: Mapping[str, bool]) -> str:
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
 
-_SPOKEN_WORD: Final = _alternatives(_SPOKEN)
-_ANY_WORD: Final = _alternatives({**_SPOKEN, **_WRITTEN}) + r"|(?-i:[AB])"
+_SPOKEN_WORD: Final = _alternatives(SPOKEN)
+_ANY_WORD: Final = _alternatives({**SPOKEN, **WRITTEN}) + r"|(?-i:[AB])"
 
 _LEAD: Final = re.compile(
     rf"{_OPEN}(?P<word>{_SPOKEN_WORD})(?![^\W_]){_CLOSE}(?!(?<=no)\.\s{{0,3}}\d)"
@@ -97,24 +101,33 @@ _INTRODUCED: Final = re.compile(
     re.IGNORECASE,
 )
 _OPTION: Final = re.compile(r"[\s*_#>`\"']{0,20}(?:\((?P<one>[ABab])\)|(?P<two>[AB])[).:])(?=\s|$)")
-_BOTH_OPTIONS: Final = re.compile(r"\bA[).:].{0,500}\bB[).:]", re.DOTALL)
+_LISTED_OPTION: Final = re.compile(r"\b([AB])[).:]")
+_LIST_CHARS: Final = 500  # from option A to option B
+_NOUNS: Final = frozenset(
+    {"answer", "verdict", "decision", "conclusion", "result", "output", "response"}
+    | {"antwort", "réponse", "respuesta"}
+)
+_NOUNS_CJK: Final = frozenset({"回答", "答え", "判定", "結論", "答案", "结论"})
 _ANNOUNCED: Final = re.compile(
-    r"(?P<final>\bfinal\s{1,3})?"
-    r"(?:\b(?:answer|verdict|decision|conclusion|result|output|response|antwort|réponse|respuesta)"
-    r"|回答|答え|判定|結論|答案|结论)"
+    rf"(?:\b(?:{'|'.join(sorted(_NOUNS))})|{'|'.join(sorted(_NOUNS_CJK))})"
     rf"[*_`\"'\s]{{0,6}}(?:(?:\bis\b|\bist\b|\best\b|\bes\b|は|是)\s?:?|[:=])"
     rf"{_OPEN}(?P<word>{_ANY_WORD})(?![^\W_]){_CLOSE}{_PAUSE}",
     re.IGNORECASE,
 )
+_SIGNS: Final = (*_NOUNS, *_NOUNS_CJK, "boxed")
+_FINAL: Final = re.compile(r"\bfinal\s{1,3}$", re.IGNORECASE)
+_FINAL_CHARS: Final = 9
+_MOST_ANNOUNCED: Final = 32
 _BOXED: Final = re.compile(
     rf"\\boxed\{{(?:\\text\{{)?\s{{0,3}}(?P<word>{_ANY_WORD})\s{{0,3}}\}}", re.IGNORECASE
 )
-_SPOKEN_ANYWHERE: Final = re.compile(rf"\b(?:{_SPOKEN_WORD})\b", re.IGNORECASE)
-_INTERJECTION: Final = re.compile(
+_INTERJECTED: Final = re.compile(rf"(?:{_SPOKEN_WORD})(?![^\W_]){_CLOSE}{_PAUSE}", re.IGNORECASE)
+_BEFORE_INTERJECTED: Final = re.compile(
     r"(?:^|[.!?。\n]|\b(?:or|and|but|actually|wait|rather|correction|aber|oder|mais|ou|pero)\b)"
-    rf"[{_DECORATION},:(]{{0,12}}(?P<word>{_SPOKEN_WORD})(?![^\W_]){_CLOSE}{_PAUSE}",
+    rf"[{_DECORATION},:(]{{0,12}}$",
     re.IGNORECASE,
 )
+_BEFORE_CHARS: Final = 24
 _CONDITION: Final = re.compile(r"\b(?:if|whether|unless|not|never|cannot)\b|n't\b", re.IGNORECASE)
 _SENTENCE_END: Final = re.compile(r"[.!?。\n]")
 _TAKEN_BACK: Final = re.compile(
@@ -129,64 +142,47 @@ _ON_CONDITION: Final = re.compile(
 _SET_ASIDE: Final = re.compile(
     r"\b(?:if|unless|would|example|instead of)\b|\bnot\W{0,4}$", re.IGNORECASE
 )
-_REFUSAL: Final = re.compile(
-    r"\W{0,8}(?:but\s)?(?:"
-    r"(?:i'?m|i am|we are)\s(?:very\s)?(?:sorry|unable|not able)"
-    r"|sorry\b|i apologi[sz]e|as an ai\b"
-    r"|i (?:cannot|can'?t|can not|could not|couldn'?t) (?:determine|tell|verify|confirm"
-    r"|assess|answer|help|assist|provide|view|access|analy[sz]e|watch|judge|comply|process"
-    r"|see (?:the|any|this|your) (?:video|clip|image|picture|footage|frame))"
-    r"|申し訳|すみません|抱歉|对不起|无法)",
-    re.IGNORECASE,
-)
-_REFUSAL_ANYWHERE: Final = re.compile(rf"(?:^|[.!?\n])(?:{_REFUSAL.pattern})", re.IGNORECASE)
-_UNDECIDED: Final = re.compile(
-    r"\b(?:cannot|can'?t|could not|couldn'?t) be"
-    r" (?:determined|verified|confirmed|assessed)"
-    r"|\b(?:unable|impossible|not possible) to (?:determine|verify|confirm|tell|assess|judge)"
-    r"|\b(?:not enough|insufficient) information"
-    r"|\b(?:i'?m|i am|answer is) (?:not (?:certain|sure)|uncertain|unsure|unclear)",
-    re.IGNORECASE,
-)
-_WORD: Final = re.compile(r"\w+")
-_FEW_WORDS: Final = 3
-_MANY_WORDS: Final = 30
-_LEAST_VARIETY: Final = 0.15  # different words among all; ordinary prose has more than 0.3
 _WINDOW: Final = 200  # characters before an announcement in which its sentence starts
-_QUOTED: Final = 150  # characters of an answer in an error text
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A verdict in prose, and the prose beside it."""
+    """A verdict in prose, and the prose beside it.
+
+    Attributes:
+        leads: whether the answer starts with the verdict's word.
+    """
 
     confirmed: bool
     description: str = ""
+    leads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Announcement:
+    """A verdict that a noun such as "answer" announces, from `start` on."""
+
+    confirmed: bool
+    start: int
+    is_final: bool
 
 
 def read_word(text: str) -> bool | None:
     """Return the verdict when `text` is nothing but a verdict word, else None."""
-    return _WORDS.get(_bare(text))
+    return WORDS.get(bare(text))
 
 
 def is_letter(text: str) -> bool:
     """Tell whether `text` is nothing but an option letter, which may also start a sentence."""
-    return _bare(text) in _LETTERS
+    return bare(text) in LETTERS
 
 
-def read_start(token: str, *, letter: bool) -> bool | None:
-    """Return the verdict that a word starting with `token` would be; None when not one alone.
-
-    Args:
-        token: a piece of text as the model's tokenizer cuts it, such as " Yes" or "Ne".
-        letter: whether the answer is an option letter, not a word.
-    """
-    words = _LETTERS if letter else {**_SPOKEN, **_WRITTEN}
-    start = _bare(token)
-    if start in words:
-        return words[start]
-    sides = {side for word, side in words.items() if start and word.startswith(start)}
-    return sides.pop() if len(sides) == 1 else None
+def bare(text: str) -> str:
+    """Strip decoration and punctuation off a word and fold its case; "" for longer texts."""
+    text = text.strip(STRIPPED)
+    if len(text) > _LONGEST_WORD:
+        return ""
+    return unicodedata.normalize("NFKC", text).strip(STRIPPED).casefold()
 
 
 def read_prose(text: str, *, opening: bool = True) -> Reading:
@@ -197,29 +193,44 @@ def read_prose(text: str, *, opening: bool = True) -> Reading:
         opening: whether a verdict at the very start counts; not in a train of thought.
 
     Raises:
-        UnparsableAnswer: there is none, or the answer is a refusal or repeats itself.
+        UnparsableAnswer: there is none.
+        RefusedAnswer: the answer says that there is no telling.
+        DegenerateAnswer: it repeats itself.
         ContradictoryAnswer: there are both.
     """
-    text = text.translate(_TO_ASCII)
+    text = plain(text)
     word = read_word(text)
     if word is not None:
-        return Reading(word)
-    _refuse_nonsense(text)
-    announced = _announced(text)
-    final = [match for match in announced if match["final"]] + list(_BOXED.finditer(text))
+        return Reading(word, leads=True)
+    words = refuse_nonsense(text)
+    announced = _announced(text, words)
+    final = [it for it in announced if it.is_final]
     if final:
-        return Reading(_agreed(text, _verdicts(final)), text[: final[-1].start()].strip())
+        verdict = _agreed(text, {it.confirmed for it in final})
+        return Reading(verdict, text[: final[-1].start].strip())
     lead = _lead(text) if opening else None
     ending, before = _last_line(text)
-    found = _verdicts(announced)
+    found = {it.confirmed for it in announced}
     if ending is not None:
         found.add(ending)
     if lead is not None:
-        found |= {lead.confirmed} | _verdicts(_INTERJECTION.finditer(lead.description))
+        found |= {lead.confirmed} | _interjected(lead, words)
     verdict = _agreed(text, found)
     if lead is not None:
         return lead
-    return Reading(verdict, before if ending is not None else text[: announced[0].start()].strip())
+    return Reading(verdict, before if ending is not None else text[: announced[0].start].strip())
+
+
+def may_decide(text: str) -> bool:
+    """Tell cheaply whether prose may hold a verdict: one at its start or end, or announced."""
+    text = plain(text).strip()
+    lower = text.lower()
+    return (
+        any(sign in lower for sign in _SIGNS)
+        or any(pattern.match(text) for pattern in (_LEAD, _INTRODUCED, _OPTION))
+        or read_word(text.partition("\n")[0]) is not None
+        or read_word(text.rpartition("\n")[2]) is not None
+    )
 
 
 def require_meant(pieces: tuple[str, ...], text: str) -> None:
@@ -230,24 +241,19 @@ def require_meant(pieces: tuple[str, ...], text: str) -> None:
         text: the whole answer, for the error.
 
     Raises:
-        UnparsableAnswer: it is an example, holds on a condition, or comes with a refusal.
+        UnparsableAnswer: it is an example, or holds on a condition.
+        RefusedAnswer: it comes with a refusal.
         ContradictoryAnswer: it is taken back.
     """
-    for before, after in pairwise(piece.translate(_TO_ASCII).strip() for piece in pieces):
+    said = [plain(piece).strip() for piece in pieces]
+    for before, after in pairwise(said):
         line = before[-_WINDOW:].rpartition("\n")[2]
         if _SET_ASIDE.search(_SENTENCE_END.split(line)[-1]):
             raise unparsable(text)
         if _TAKEN_BACK.match(after):
             raise contradictory(text)
-    for piece in pieces:
-        said = piece.translate(_TO_ASCII)
-        if _REFUSAL_ANYWHERE.search(said) or _UNDECIDED.search(said):
-            raise unparsable(text)
-
-
-def quoted(text: str) -> str:
-    """Return the start of an answer for an error text."""
-    return repr(" ".join(text[: 2 * _QUOTED].split())[:_QUOTED])
+    if any(has_refusal(piece) for piece in said if piece):
+        raise refused(text)
 
 
 def unparsable(text: str) -> UnparsableAnswer:
@@ -260,30 +266,45 @@ def contradictory(text: str) -> ContradictoryAnswer:
     return ContradictoryAnswer(f"it says both yes and no. Raw response: {quoted(text)}")
 
 
-def _bare(text: str) -> str:
-    text = text.strip(_STRIPPED)
-    if len(text) > _LONGEST_WORD:
-        return ""
-    return unicodedata.normalize("NFKC", text).strip(_STRIPPED).casefold()
-
-
 def _agreed(text: str, found: set[bool]) -> bool:
     if not found:
-        raise unparsable(text)
+        raise refused(text) if is_unsure(text) else unparsable(text)
     if len(found) > 1:
         raise contradictory(text)
     return found.pop()
 
 
-def _verdict(match: re.Match[str]) -> bool:
-    return _WORDS[match["word"].casefold()]
+def _meaning(match: re.Match[str]) -> bool:
+    return WORDS[match["word"].casefold()]
 
 
-def _announced(text: str) -> list[re.Match[str]]:
-    """List announcements that hold without a condition, each with its `final` and `word`."""
-    return [
-        match for match in _ANNOUNCED.finditer(text) if not _is_conditional(text, match.start())
-    ]
+def _announced(text: str, words: frozenset[str]) -> list[_Announcement]:
+    """List announcements that hold without a condition, the boxed ones last."""
+    lower = text.lower()
+    nouns = _NOUNS & words
+    if not lower.isascii():
+        nouns |= {noun for noun in _NOUNS_CJK if noun in lower}
+    found = []
+    for start in sorted(start for noun in nouns for start in _occurrences(lower, noun)):
+        match = _ANNOUNCED.match(text, start)
+        if match is None:
+            continue
+        final = _FINAL.search(text, max(0, start - _FINAL_CHARS), start)
+        begun = final.start() if final else start
+        if not _is_conditional(text, begun):
+            found.append(_Announcement(_meaning(match), begun, is_final=final is not None))
+        if len(found) > _MOST_ANNOUNCED:
+            raise degenerate(text)
+    boxed = _BOXED.finditer(text) if "boxed" in words else ()
+    return found + [_Announcement(_meaning(it), it.start(), is_final=True) for it in boxed]
+
+
+def _occurrences(text: str, word: str) -> Iterator[int]:
+    """Yield where a word occurs, also inside of others."""
+    start = text.find(word)
+    while start >= 0:
+        yield start
+        start = text.find(word, start + 1)
 
 
 def _is_conditional(text: str, start: int) -> bool:
@@ -301,27 +322,50 @@ def _lead(text: str) -> Reading | None:
         return _followed(text, word, len(first))
     spoken = _LEAD.match(text)
     if spoken is not None:
-        return _followed(text, _verdict(spoken), spoken.end())
+        return _followed(text, _meaning(spoken), spoken.end())
     introduced = _INTRODUCED.match(text)
     if introduced is not None and not _is_conditional(text, introduced.start("word")):
         return _introduced(text, introduced)
     option = _OPTION.match(text)
     if option is None:
         return None
-    if _BOTH_OPTIONS.search(text):
+    if _lists_options(text):
         raise contradictory(text)
     letter = option["one"] or option["two"]
-    reading = _followed(text, _LETTERS[letter.casefold()], option.end())
+    reading = _followed(text, LETTERS[letter.casefold()], option.end())
     named = read_word(reading.description)
     _agreed(text, {reading.confirmed} | (set() if named is None else {named}))
     return reading
 
 
+def _lists_options(text: str) -> bool:
+    """Tell whether an option B follows an option A, as in an echoed question."""
+    last_a = len(text)
+    for match in _LISTED_OPTION.finditer(text):
+        if match[1] == "A":
+            last_a = match.end()
+        elif 0 <= match.start() - last_a <= _LIST_CHARS:
+            return True
+    return False
+
+
+def _interjected(lead: Reading, words: frozenset[str]) -> set[bool]:
+    """Return the opposite of the verdict at the start when it is interjected after it."""
+    text = lead.description
+    lower = text.lower()
+    for word in words & _SAID[not lead.confirmed]:
+        for start in _occurrences(lower, word):
+            before = max(0, start - _BEFORE_CHARS)
+            if _INTERJECTED.match(text, start) and _BEFORE_INTERJECTED.search(text, before, start):
+                return {not lead.confirmed}
+    return set()
+
+
 def _introduced(text: str, match: re.Match[str]) -> Reading | None:
     """Read a verdict after an introductory clause, unless another verdict word stands anywhere."""
-    if sum(1 for _ in _SPOKEN_ANYWHERE.finditer(text)) > 1:
+    if sum(word in SPOKEN for word in split_words(text.lower())) > 1:
         return None
-    reading = _followed(text, _verdict(match), match.end())
+    reading = _followed(text, _meaning(match), match.end())
     return Reading(reading.confirmed, text)
 
 
@@ -329,26 +373,13 @@ def _followed(text: str, verdict: bool, end: int) -> Reading:
     rest = text[end:]
     if _TAKEN_BACK.match(rest):
         raise contradictory(text)
-    if _REFUSAL.match(rest) or _ON_CONDITION.match(rest):
+    if is_refusal(rest):
+        raise refused(text)
+    if _ON_CONDITION.match(rest):
         raise unparsable(text)
-    return Reading(verdict, rest.lstrip(_AFTER_VERDICT).rstrip())
-
-
-def _verdicts(matches: Iterable[re.Match[str]]) -> set[bool]:
-    return {_verdict(match) for match in matches}
+    return Reading(verdict, rest.lstrip(_AFTER_VERDICT).rstrip(), leads=True)
 
 
 def _last_line(text: str) -> tuple[bool | None, str]:
     before, _, last = text.rstrip().rpartition("\n")
     return read_word(last), before.strip()
-
-
-def _refuse_nonsense(text: str) -> None:
-    if _REFUSAL.match(text) or _UNDECIDED.search(text):
-        raise unparsable(text)
-    words = [word.casefold() for word in _WORD.findall(text)]
-    variety = len(set(words)) / max(1, len(words))
-    if (len(words) >= _FEW_WORDS and len(set(words)) == 1) or (
-        len(words) >= _MANY_WORDS and variety < _LEAST_VARIETY
-    ):
-        raise UnparsableAnswer(f"it repeats itself. Raw response: {quoted(text)}")

@@ -6,6 +6,7 @@ from typing import Final
 
 from sidecar.errors import EmptyAnswer, UnparsableAnswer, UnsupportedQuestion
 from sidecar.model import (
+    AnswerRules,
     ChatReply,
     ChatRequest,
     EvidenceForm,
@@ -77,13 +78,14 @@ class MotionAdapter:
         del reply
         return request.evidence.frames_sent
 
-    def parse_reply(self, reply: ChatReply) -> Finding:
+    def parse_reply(self, reply: ChatReply, rules: AnswerRules) -> Finding:
         """Read "yes", "no" or "unknown" and the line after it.
 
         Raises:
             UnsupportedQuestion: nothing moved, which does not tell whether somebody is there.
             EmptyAnswer, UnparsableAnswer: the reply is not the baseline's.
         """
+        del rules  # what the baseline answers does not depend on them
         if not reply.content:
             raise EmptyAnswer
         answer, _, reason = reply.content.partition("\n")

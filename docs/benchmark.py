@@ -1,6 +1,9 @@
 """Measure what the sidecar costs, against a mock model on this machine.
 
-usage: benchmark.py [latency] [throughput] [memory]     (no argument: all; about 6 minutes)
+usage: benchmark.py [latency] [throughput] [memory] [parse] [frames]
+
+Without an argument: all but `frames`, in about 6 minutes. `frames` compares ways to prepare a clip
+and takes 4 minutes more (docs/benchmark_frames.py).
 
 Three processes share the machine: the mock model's server, the sidecar as its users start it
 (SQLite ledger on disk, URL pass-through), and this driver. Latency is paired: every worker asks
@@ -26,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import benchmark_frames
+import benchmark_parse
 import uvloop
 
 MEDIA = "http://127.0.0.1:9/clip.mp4"
@@ -170,6 +175,16 @@ async def measure_memory() -> None:
             print(f"| {it.count} | {it.rss_mb():.1f} |")
 
 
+async def measure_frames() -> None:
+    """Print what preparing a clip costs, in several ways."""
+    await asyncio.to_thread(benchmark_frames.main)
+
+
+async def measure_parse() -> None:
+    """Print what reading an answer costs."""
+    benchmark_parse.main()
+
+
 async def _pairs(it: Stack, count: int) -> list[tuple[float, float]]:
     found = []
     for _ in range(count):
@@ -237,7 +252,7 @@ async def _drain(stream: asyncio.StreamReader) -> None:
 async def main() -> None:
     """Run what the arguments name."""
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    wanted = sys.argv[1:] or ["latency", "throughput", "memory"]
+    wanted = sys.argv[1:] or ["latency", "throughput", "memory", "parse"]
     for name in wanted:
         await globals()[f"measure_{name}"]()
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 import orjson
 import typer
 import uvloop
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -21,7 +21,7 @@ from sidecar.contract.body import parse_json_object
 from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
-from sidecar.model import ChatReply, Finding, Verdict
+from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
 from sidecar.settings import FILE_VARIABLE, Settings, describe_settings, load_settings
 
 EXIT_FAILED_VERIFICATION: Final = 4
@@ -140,6 +140,10 @@ def check(as_json: AsJson = False) -> None:
 @cli.command()
 def parse(
     adapter: Annotated[str, typer.Option(help="Adapter whose answer it is, such as reason2.")],
+    answer: Annotated[
+        str,
+        typer.Option(help="The alert type's `answer` object, as JSON; the settings' by default."),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Read a model's answer from stdin and print the normalised finding as JSON.
@@ -148,12 +152,20 @@ def parse(
     its reason is in the key `failure`.
     """
     del as_json  # the output is JSON either way
-    from sidecar.core.plugins import load_object
+    from sidecar.core.plugins import load_object, load_plugins
+    from sidecar.core.prompting import build_default_rules
 
-    known = load_settings().adapters
-    parser = load_object(known.get(adapter, adapter), "--adapter")
+    settings = load_settings()
+    plugins = load_plugins(settings.answers)
+    name = settings.adapters.get(adapter, adapter)
+    parser = plugins.around(load_object(name, "--adapter"))
+    rules = (
+        _rules_from(answer, plugins.functions)
+        if answer
+        else build_default_rules(settings.answers, plugins.functions)
+    )
     try:
-        found = _finding_json(parser.parse_reply(_reply_from(sys.stdin.buffer.read())))
+        found = _finding_json(parser.parse_reply(_reply_from(sys.stdin.buffer.read()), rules))
     except VerificationError as error:
         found = _finding_json(Finding(None), failure=row_of(error).reason, detail=error.detail)
     print(_dumps(found))
@@ -167,18 +179,19 @@ def probe(
     as_json: AsJson = False,
 ) -> None:
     """Find out what a model's server accepts and how it answers, by asking it."""
+    from sidecar.core.dialect_text import describe_dialect
     from sidecar.outside.probe import probe_dialect
 
     with _errors.status(f"Asking {url}"):
         dialect = _run(probe_dialect(url, api_key, timeout_s))
-    facts = asdict(dialect)
+    described = describe_dialect(dialect)
     if as_json:
-        print(_dumps(facts))
+        meaning = {fact.name: fact.meaning for fact in described}
+        print(_dumps({**asdict(dialect), "meaning": meaning}))
         return
-    facts["frames_seen"] = f"{facts['frames_seen']} of {facts.pop('frames_sent')}"
-    table = Table("fact", "value", title=url)
-    for name, value in facts.items():
-        table.add_row(name, ", ".join(value) if isinstance(value, tuple) else str(value))
+    table = Table("fact", "value", "what it means", title=url, show_lines=True)
+    for fact in described:
+        table.add_row(fact.name, fact.value, fact.meaning)
     _output.print(table)
 
 
@@ -257,15 +270,14 @@ def replay_dead_letters(
 
 async def _with_ledger(visit: Any) -> Any:
     from sidecar.outside.clock import SystemClock
-    from sidecar.outside.ledger_sqlite import SqliteLedger
-    from sidecar.outside.sqlite import Database
+    from sidecar.parts import build_store
 
-    settings = load_settings().ledger
-    database = Database(settings.path, exclusive=False)
+    store = build_store(load_settings().ledger, SystemClock(), exclusive=False)
     try:
-        return await visit(SqliteLedger(database, settings, SystemClock()))
+        return await visit(store.ledger)
     finally:
-        await database.close()
+        for part in store.owned:
+            await part.close()
 
 
 def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
@@ -314,11 +326,27 @@ def _reply_from(text: bytes) -> ChatReply:
     return ChatReply(content=text.decode(errors="replace"))
 
 
+def _rules_from(text: str, parsers: Collection[str]) -> AnswerRules:
+    """Read the `answer` object of an alert type."""
+    from sidecar.contract.answers import AnswerBody, explain_parser, read_answer
+
+    try:
+        rules = read_answer(AnswerBody.model_validate_json(text))
+    except ValidationError as error:
+        issues = error.errors(include_url=False, include_input=False)
+        found = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in issues)
+        raise SettingsError(f"--answer: {found}") from None
+    problem = explain_parser(rules, parsers)
+    if problem:
+        raise SettingsError(f"--answer: {problem}")
+    return rules
+
+
 def _finding_json(
     finding: Finding, *, failure: str | None = None, detail: str = ""
 ) -> dict[str, Any]:
     verdict = {True: "confirmed", False: "rejected", None: None}[finding.confirmed]
-    shown = {
+    shown: dict[str, Any] = {
         "verdict": "verification-failed" if failure else verdict,
         "reasoning": finding.reasoning,
         "description": finding.description,
@@ -326,6 +354,12 @@ def _finding_json(
         "failure": failure,
         "extra": dict(finding.extra),
     }
+    lists = {
+        name: [asdict(item) for item in items]
+        for name in ("timeline", "boxes", "points")
+        if (items := getattr(finding, name)) is not None
+    }
+    shown.update(lists)
     return {**shown, "detail": detail} if failure else shown
 
 

@@ -3,43 +3,36 @@
 import asyncio
 import signal
 import socket
-import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
+from sidecar.core.families import check_family
 from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
-from sidecar.core.layers import MeteredVlm, RetryingVlm
-from sidecar.core.plugins import PluggedParser, load_object
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.plugins import Plugins, load_plugins
+from sidecar.core.prompting import build_default_rules
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
 from sidecar.doors.http import Lifespan, create_http_app
-from sidecar.errors import SettingsError, StoreUnavailable
-from sidecar.model import SamplePlan, Sampling
+from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
-from sidecar.outside.baseline import OpenCvBaseline
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.fetch import GuardedFetcher
 from sidecar.outside.frames import PyavSampler
-from sidecar.outside.ledger_sqlite import SqliteLedger
-from sidecar.outside.prompts import SHIPPED_ALERT_TYPES, SqlitePromptBook, load_alert_types
-from sidecar.outside.sinks.console import ConsoleSink
-from sidecar.outside.sinks.webhook import WebhookSink
-from sidecar.outside.sqlite import Database
-from sidecar.outside.vlm_http import HttpVlm
 from sidecar.outside.vst import VstClient
-from sidecar.ports import Clock, Meter, Sink, VlmAdapter, VlmBackend
-from sidecar.settings import ArmSettings, Settings, SinkSettings
+from sidecar.parts import Closes, build_routing, build_sinks, build_store, seed_prompts
+from sidecar.ports import Ledger, PromptBook
+from sidecar.settings import Settings
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.outbox import Outbox
 
@@ -47,13 +40,6 @@ LEVELS_EVERY_S: Final = 2.0
 CONNECTION_GRACE_S: Final = 2
 
 _log = structlog.get_logger()
-
-
-class Closes(Protocol):
-    """What holds something until it is closed."""
-
-    async def close(self) -> None:
-        """Release it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +51,27 @@ class App:
     """
 
     settings: Settings
+    plugins: Plugins
     service: Service
     verifier: Verifier
     dispatcher: Dispatcher
     outbox: Outbox
-    ledger: SqliteLedger
-    prompts: SqlitePromptBook
+    ledger: Ledger
+    prompts: PromptBook
     meter: PrometheusMeter
     owned: tuple[Closes, ...]
 
     async def prepare(self) -> None:
-        """Load the alert types and take over what an earlier process left undecided.
+        """Load the alert types, and take over what an earlier process left undecided.
 
         Raises:
-            SettingsError: the alert types cannot be read.
+            SettingsError: the alert types cannot be read, or the primary arm's server serves a
+                model of another family.
             StoreUnavailable: the ledger cannot be written.
         """
         await seed_prompts(self.prompts, self.settings)
+        self.plugins.check(await self.prompts.list())
+        await self._meet_model()
         recovered = await self.ledger.recover()
         if recovered:
             _log.info("recovered", undecided=recovered)
@@ -105,6 +95,22 @@ class App:
         for part in self.owned:
             await part.close()
 
+    async def _meet_model(self) -> None:
+        """Refuse to start with a model of the wrong family; a server that is away is no reason."""
+        routing = self.verifier.routing
+        arm = routing.arms[routing.primary]
+        problem = await arm.backend.ping()
+        if problem:
+            _log.warning("model_server_away", arm=arm.name, detail=problem)
+            return
+        try:
+            model = await arm.backend.model()
+            check_family(model, arm.name, arm.adapter.profile, routing.families)
+        except VlmError as error:
+            _log.warning("model_server_away", arm=arm.name, detail=error.detail)
+        except ModelMismatch as error:
+            raise SettingsError(error.detail) from error
+
     async def _observe_levels(self) -> None:
         while True:
             with suppress(StoreUnavailable):
@@ -121,26 +127,38 @@ def build(settings: Settings) -> App:
         StoreUnavailable: the ledger cannot be opened.
     """
     clock, meter = SystemClock(), PrometheusMeter()
-    routing = build_routing(settings, meter, clock)
-    database = Database(settings.ledger.path)
-    ledger = SqliteLedger(database, settings.ledger, clock)
-    prompts = SqlitePromptBook(database, clock)
+    plugins = load_plugins(settings.answers)
+    routing = build_routing(settings, plugins, meter, clock)
+    submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
+
+    def hear_of_others() -> None:
+        submitted.ring()
+        feed.miss()
+        outbox.notify()
+
+    store = build_store(settings.ledger, clock, hear_of_others)
+    ledger, prompts = store.ledger, store.prompts
     fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(settings.media, fetcher, recorder)
     sinks = build_sinks(settings.sinks, clock)
-    submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
     intake = Intake(settings.vst.ignore_event_media)
     verifier = Verifier(
         routing=routing,
         prompts=prompts,
         clips=clips,
-        sampler=sampler,
+        asker=Asker(
+            sampler,
+            routing.families,
+            settings.verify.min_frames_seen,
+            # a user's parser owns the grammar of every answer
+            ask_again=settings.verify.ask_again and plugins.parser is None,
+        ),
         clock=clock,
         deadline_s=settings.verify.deadline_s,
-        min_frames_seen=settings.verify.min_frames_seen,
         use_verdict=settings.verify.use_verdict,
         default_system=settings.prompts.default_system,
+        default_rules=build_default_rules(settings.answers, plugins.functions),
     )
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
     dispatcher = Dispatcher(
@@ -170,93 +188,19 @@ def build(settings: Settings) -> App:
         feed=feed,
     )
     backends = [arm.backend for arm in routing.arms.values()]
-    owned: tuple[Closes, ...] = (*sinks, *backends, clips, sampler, database)
-    return App(settings, service, verifier, dispatcher, outbox, ledger, prompts, meter, owned)
-
-
-def build_routing(settings: Settings, meter: Meter, clock: Clock) -> Routing:
-    """Make the arms.
-
-    Raises:
-        SettingsError: an arm is unknown or has no endpoint, or an adapter cannot be loaded.
-    """
-    if settings.ab.primary not in settings.arms:
-        known = ", ".join(sorted(settings.arms))
-        raise SettingsError(f"ab.primary: there is no arm {settings.ab.primary!r}; known: {known}.")
-    arms = {
-        name: _build_arm(name, arm, settings, meter, clock) for name, arm in settings.arms.items()
-    }
-    families = {
-        name: load_object(adapter, f"adapters.{name}").profile
-        for name, adapter in settings.adapters.items()
-    }
-    return Routing(arms, settings.ab.primary, families)
-
-
-def _build_arm(name: str, arm: ArmSettings, settings: Settings, meter: Meter, clock: Clock) -> Arm:
-    known = settings.adapters.get(arm.adapter or name, arm.adapter)
-    if not known:
-        choices = ", ".join(sorted(settings.adapters))
-        raise SettingsError(f"arms.{name}.adapter: name one of {choices}, or package.module:ATTR.")
-    adapter: VlmAdapter = load_object(known, f"arms.{name}.adapter")
-    if arm.response_parser:
-        parser = load_object(arm.response_parser, f"arms.{name}.response_parser")()
-        adapter = PluggedParser(adapter, parser)
-    return Arm(
-        name=name,
-        adapter=adapter,
-        backend=_build_backend(name, arm, adapter, meter, clock),
-        plan=_plan(arm, adapter.profile.plan),
-        sampling=Sampling(
-            temperature=arm.temperature,
-            top_p=arm.top_p,
-            max_tokens=arm.max_tokens,
-            seed=arm.seed,
-            answer=arm.answer,
-            reasoning=arm.reasoning,
-        ),
-        timeout_s=arm.timeout_s * (arm.retries + 1),
+    owned: tuple[Closes, ...] = (*sinks, *backends, clips, sampler, *store.owned)
+    return App(
+        settings=settings,
+        plugins=plugins,
+        service=service,
+        verifier=verifier,
+        dispatcher=dispatcher,
+        outbox=outbox,
+        ledger=ledger,
+        prompts=prompts,
+        meter=meter,
+        owned=owned,
     )
-
-
-def _build_backend(
-    name: str, arm: ArmSettings, adapter: VlmAdapter, meter: Meter, clock: Clock
-) -> VlmBackend:
-    if not adapter.profile.is_vlm:
-        return MeteredVlm(OpenCvBaseline(), meter, name, clock)
-    if not arm.url:
-        raise SettingsError(f"arms.{name}.url: give the endpoint, such as http://host:8000/v1.")
-    return RetryingVlm(MeteredVlm(HttpVlm(name, arm), meter, name, clock), arm.retries, clock)
-
-
-def _plan(arm: ArmSettings, plan: SamplePlan) -> SamplePlan:
-    return replace(
-        plan,
-        form=arm.evidence or plan.form,
-        fps=arm.fps or plan.fps,
-        max_frames=arm.max_frames or plan.max_frames,
-        max_pixels=arm.max_pixels or plan.max_pixels,
-    )
-
-
-def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:
-    """Make the sinks that are switched on."""
-    sinks: list[Sink] = []
-    if settings.console.enabled:
-        sinks.append(ConsoleSink(sys.stdout))
-    if settings.webhook.url:
-        sinks.append(WebhookSink(settings.webhook, clock))
-    return sinks
-
-
-async def seed_prompts(prompts: SqlitePromptBook, settings: Settings) -> None:
-    """Fill the prompt book from the user's alert types, or from the shipped ones.
-
-    Raises:
-        SettingsError: the file cannot be read.
-    """
-    configs = load_alert_types(settings.prompts.alert_type_config or SHIPPED_ALERT_TYPES)
-    await prompts.seed(configs, override=settings.prompts.override_on_start)
 
 
 async def serve(settings: Settings) -> None:
@@ -271,7 +215,13 @@ async def serve(settings: Settings) -> None:
         await app.prepare()
         if settings.metrics.enabled:
             _serve_metrics(app)
-        http = create_http_app(app.service, settings.http, settings.metrics, _lifespan(app))
+        http = create_http_app(
+            app.service,
+            settings.http,
+            settings.metrics,
+            lifespan=_lifespan(app),
+            parsers=app.plugins.functions,
+        )
         config = uvicorn.Config(
             http,
             access_log=False,

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sidecar.app import build_routing
 from sidecar.core.families import check_family
+from sidecar.core.plugins import load_plugins
+from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import Arm, Routing
 from sidecar.errors import ModelMismatch, SettingsError, VlmError
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.prompts import load_alert_types
+from sidecar.parts import build_routing
 from sidecar.settings import Settings
 
 
@@ -36,7 +38,9 @@ async def find_problems(settings: Settings) -> list[Problem]:
         *_deadline_problems(settings),
     ]
     try:
-        routing = build_routing(settings, PrometheusMeter(), SystemClock())
+        plugins = load_plugins(settings.answers)
+        build_default_rules(settings.answers, plugins.functions)
+        routing = build_routing(settings, plugins, PrometheusMeter(), SystemClock())
     except SettingsError as error:
         setting, _, text = error.detail.partition(": ")
         return [*problems, Problem("error", setting, text)]

@@ -17,10 +17,30 @@ class ReasoningField(StrEnum):
 
 
 class StructuredForm(StrEnum):
-    """How an answer can be constrained. Fields that a server ignores silently do not count."""
+    """How an answer can be constrained. Fields that a server ignores silently do not count.
+
+    CHOICE_FORMAT is RT-VLM's `response_format` of type `choice`.
+    """
 
     STRUCTURED_OUTPUTS = "structured_outputs"
     RESPONSE_FORMAT = "response_format"
+    CHOICE_FORMAT = "choice_format"
+    NONE = "none"
+
+
+class FrameControl(StrEnum):
+    """How a request sets which frames of a clip the model sees.
+
+    MEDIA_IO_KWARGS: `media_io_kwargs.video.fps`, read by the server's loader (vLLM, NIM), with
+        `mm_processor_kwargs.do_sample_frames: false`. Without the latter, vLLM thins a clip that
+        was asked for at its own rate to 2 frames per second (seen on vLLM 0.32).
+    FRAME_FIELDS: RT-VLM's `num_frames_per_second_or_fixed_frames_chunk` (a number of frames), with
+        `use_fps_for_chunking: false` and `vlm_input_width` and `vlm_input_height`.
+    NONE: not at all, so the clip has to be prepared for the server's own habits.
+    """
+
+    MEDIA_IO_KWARGS = "media_io_kwargs"
+    FRAME_FIELDS = "frame_fields"
     NONE = "none"
 
 
@@ -34,11 +54,12 @@ class ServerDialect:
         models: ids of `GET /models`, at least one.
         ready_path: path that answers when the server is ready, from the root of the server.
         takes_video: whether a `video_url` part with a data URI is accepted.
-        frames_seen: how many of the `frames_sent` frames of a small MP4 at 2 fps the model saw
-            without any option; None when the server counts no tokens.
-        frames_sent: frames of that MP4.
-        media_options: whether a request may carry `media_io_kwargs`.
-        sets_fps: whether `media_io_kwargs.video.fps` then really changes the frames.
+        max_images: pictures that one request may hold, as far as it was tried.
+        loader_fps: a clip of up to this many frames per second is seen whole without any option,
+            0.0 when only its first frame is; None when the server counts no tokens.
+        frames: how a request sets the frames, where that was seen to work.
+        media_options: whether a request may carry `media_io_kwargs` and `mm_processor_kwargs` at
+            all.
         structured: how to constrain an answer.
         thinking_switch: whether a constrained answer lands in `content` when the request says
             `enable_thinking: false`.
@@ -53,10 +74,10 @@ class ServerDialect:
     models: tuple[str, ...]
     ready_path: str
     takes_video: bool
-    frames_seen: int | None
-    frames_sent: int
+    max_images: int
+    loader_fps: float | None
+    frames: FrameControl
     media_options: bool
-    sets_fps: bool
     structured: StructuredForm
     thinking_switch: bool
     reasoning: ReasoningField

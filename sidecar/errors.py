@@ -6,6 +6,7 @@ SidecarError
 │   └── DeliveryRefused         a sink never will; straight to the dead letters
 ├── RequestError                refused at a door; nothing was accepted
 │   ├── InvalidRequest          wrong shape or value; carries one Issue per field
+│   ├── MalformedPayload        a protobuf body that is not such a message
 │   ├── UnknownCategory         on-demand request for an alert type without a prompt
 │   ├── BodyTooLarge
 │   ├── NotFound
@@ -25,6 +26,9 @@ SidecarError
     │   ├── VlmTimeout, VlmUnreachable, VlmServerError, VlmInvalidPayload, VlmBusy, VlmRefused
     ├── AnswerError
     │   ├── EmptyAnswer, TruncatedAnswer, UnparsableAnswer, ContradictoryAnswer
+    │   ├── DegenerateAnswer    it repeats itself or is garbage
+    │   ├── RefusedAnswer       the model says that it cannot or will not tell
+    │   ├── UnsureAnswer        its confidence lies in the alert type's abstain band
     │   ├── FramesNotSeen       it is about fewer frames than were sent
     │   └── ParserPluginFailed
     ├── NoPrompt                no prompt is configured for the event's category
@@ -111,6 +115,10 @@ class InvalidRequest(RequestError):
         noun = "error" if len(issues) == 1 else "errors"
         super().__init__(f"{len(issues)} {noun}: " + "; ".join(i.message for i in issues))
         self.issues = issues
+
+
+class MalformedPayload(RequestError):
+    """A protobuf body cannot be read."""
 
 
 class UnknownCategory(RequestError):
@@ -253,6 +261,15 @@ class UnparsableAnswer(AnswerError): ...
 
 
 class ContradictoryAnswer(AnswerError): ...
+
+
+class DegenerateAnswer(AnswerError): ...
+
+
+class RefusedAnswer(AnswerError): ...
+
+
+class UnsureAnswer(AnswerError): ...
 
 
 class FramesNotSeen(AnswerError): ...
@@ -398,6 +415,7 @@ _NOT_VALID: Final = "VLM response failed validation, {detail}"
 ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
     {
         InvalidRequest: _refusal("validation_failed", 422, "INVALID_ARGUMENT"),
+        MalformedPayload: _refusal("invalid_payload", 400, "INVALID_ARGUMENT"),
         UnknownCategory: _refusal("unknown_category", 400, "INVALID_ARGUMENT"),
         BodyTooLarge: _refusal("body_too_large", 413, "INVALID_ARGUMENT"),
         NotFound: _refusal("not_found", 404, "NOT_FOUND"),
@@ -515,6 +533,14 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         TruncatedAnswer: _answer("truncated_answer", _NOT_VALID),
         UnparsableAnswer: _answer("unparsable_answer", _NOT_VALID),
         ContradictoryAnswer: _answer("contradictory_answer", _NOT_VALID),
+        DegenerateAnswer: _answer("degenerate_answer", _NOT_VALID),
+        RefusedAnswer: _answer("refused_answer", _NOT_VALID),
+        UnsureAnswer: Row(
+            "unverified",
+            Wording(500, "{detail}"),
+            "FAILED_PRECONDITION",
+            source=ErrorSource.VLM,
+        ),
         FramesNotSeen: Row(
             "frames_not_seen",
             Wording(500, "{detail}"),

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from sidecar.dialect import ServerDialect
 from sidecar.errors import MediaRoute, VerificationError
@@ -37,6 +37,14 @@ class MediaType(StrEnum):
 
     VIDEO = "video"
     IMAGE = "image"
+
+
+class Anchor(StrEnum):
+    """Which part of a long event a recorder's clip shows."""
+
+    START = "start"
+    MIDDLE = "middle"
+    END = "end"
 
 
 class Outcome(StrEnum):
@@ -99,6 +107,8 @@ class Clip:
         urls: where the media came from, parallel to `paths` for downloads; empty for local files.
         source: URL written to `info.videoSource`; "" when there is none to show.
         total: how many items the event named; more than `len(paths)` when some were left out.
+        start: when the recording begins, by the recorder's own word where it says so, else as asked
+            for; None when nobody knows.
     """
 
     type: MediaType
@@ -106,6 +116,7 @@ class Clip:
     urls: tuple[str, ...] = ()
     source: str = ""
     total: int = 1
+    start: datetime | None = None
 
 
 class EvidenceForm(StrEnum):
@@ -125,6 +136,10 @@ class SamplePlan:
         max_frames: frames in all; longer clips are sampled more thinly.
         max_pixels: sum over all frames of width x height after resizing.
         align: width and height are multiples of this many pixels.
+        written_fps: rate to write the MP4 at when the server would thin a clip of its true rate
+            (form VIDEO); None keeps the true rate.
+        max_images: pictures that the server takes in one request (form FRAMES, and images of any
+            form); fewer are sent then than asked for. None: any number.
     """
 
     form: EvidenceForm
@@ -132,6 +147,8 @@ class SamplePlan:
     max_frames: int
     max_pixels: int
     align: int = 32
+    written_fps: float | None = None
+    max_images: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +169,12 @@ class Evidence:
         timestamps_s: times of the sampled frames in the clip, for both forms.
         urls: passed through to the model's server (form URL), which samples for itself.
         width, height: pixels of each frame; 0 when unknown (form URL).
+        source_width, source_height: pixels of the clip's own frames as they are shown; 0 when
+            unknown or when several pictures differ.
         duration_s: length of the clip; 0.0 for images and when unknown.
+        frames_asked: how many frames the plan asks for; more than are sent when the server takes
+            few pictures. None when the server samples the clip itself.
+        stretch: seconds of `video` per second of the clip; above 1 where it was written slower.
     """
 
     form: EvidenceForm
@@ -163,12 +185,63 @@ class Evidence:
     urls: tuple[str, ...] = ()
     width: int = 0
     height: int = 0
+    source_width: int = 0
+    source_height: int = 0
     duration_s: float = 0.0
+    frames_asked: int | None = None
+    stretch: float = 1.0
 
     @property
     def frames_sent(self) -> int | None:
         """How many frames the model was sent; None when its server samples the clip itself."""
         return None if self.form is EvidenceForm.URL else len(self.timestamps_s)
+
+
+class AnswerShape(StrEnum):
+    """What the answers about one alert type consist of.
+
+    VERDICT: yes or no, alone, in prose or in JSON. DESCRIPTION: free text without a verdict.
+    TIMELINE, BOXES, POINTS: JSON lists of what happens when, of what is where, and of where
+    something moves; with a verdict when the answer has a verdict key beside the list.
+    """
+
+    VERDICT = "verdict"
+    DESCRIPTION = "description"
+    TIMELINE = "timeline"
+    BOXES = "boxes"
+    POINTS = "points"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRules:
+    """How answers about one alert type are asked for and read.
+
+    Attributes:
+        shape: what they consist of.
+        needs_json: whether only a verdict in JSON counts (VSS's `response_format: json`).
+        verdict_field: dotted path to the verdict in a JSON answer; "" finds it by the usual names.
+        verdict_mapping: what values of that field mean, by their lower-cased text; values that are
+            not listed mean what they say.
+        reasoning_fields: JSON fields to take the reasoning from, the first that is not empty; ()
+            stands for the usual names.
+        abstain: probabilities of "confirmed", from and to, between which no verdict is given; None
+            gives one always.
+        perspectives: what a chain of thought has to consider, each a phrase.
+        parser: name that a custom parser module registered; "" reads answers as the adapter does.
+    """
+
+    shape: AnswerShape = AnswerShape.VERDICT
+    needs_json: bool = False
+    verdict_field: str = ""
+    verdict_mapping: Mapping[str, str] = field(default_factory=_empty)
+    reasoning_fields: tuple[str, ...] = ()
+    abstain: tuple[float, float] | None = None
+    perspectives: tuple[str, ...] = ()
+    parser: str = ""
+
+
+PLAIN_RULES: Final = AnswerRules()
+"""A verdict in any form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +253,8 @@ class Prompt:
         version: of that entry; every edit makes a new one, starting at 1.
         vlm_params: overrides for this alert type, in the vocabulary of VSS's VlmParams.
         output_category: replaces `category` in the published document when set.
+        rules: how its answers are asked for and read.
+        segment_anchor: which part of the event to show; None leaves it to the recorder's settings.
     """
 
     alert_type: str
@@ -188,6 +263,8 @@ class Prompt:
     version: int = 1
     vlm_params: Mapping[str, Any] = field(default_factory=_empty)
     output_category: str = ""
+    rules: AnswerRules = PLAIN_RULES
+    segment_anchor: Anchor | None = None
 
 
 class AnswerForm(StrEnum):
@@ -216,6 +293,7 @@ class Question:
     Attributes:
         model: the id to ask for.
         dialect: what the server accepts; None when nobody asked it.
+        plan: what to show; None leaves a clip's own URL to the habits of the server.
     """
 
     event: VerifyEvent
@@ -224,14 +302,40 @@ class Question:
     sampling: Sampling
     model: str
     dialect: ServerDialect | None = None
+    plan: SamplePlan | None = None
+
+
+class Note(StrEnum):
+    """What somebody who reads a verdict has to know about how it came about.
+
+    TIMES_STRETCHED: the server thins clips, so it was shown a slowed-down one; times that the
+        model itself reasons about are too long, those of a timeline are corrected.
+    FEWER_IMAGES: the server takes fewer pictures in one request than the plan asks for.
+    NOT_CONSTRAINED: the answer should have been a constrained choice, which the server cannot do.
+    NO_CONFIDENCE: the alert type abstains in a band of confidence, and the answer came without one.
+    FRAMES_UNKNOWN: the server does not tell how many frames the model saw.
+    ASKED_AGAIN: the first answer was no verdict; the model was asked again.
+    """
+
+    TIMES_STRETCHED = "times_stretched"
+    FEWER_IMAGES = "fewer_images"
+    NOT_CONSTRAINED = "not_constrained"
+    NO_CONFIDENCE = "no_confidence"
+    FRAMES_UNKNOWN = "frames_unknown"
+    ASKED_AGAIN = "asked_again"
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A chat-completions body, and the evidence in it for backends that look at pixels."""
+    """A chat-completions body, and the evidence in it for backends that look at pixels.
+
+    Attributes:
+        notes: what the server cannot do of what was asked for.
+    """
 
     body: Mapping[str, Any]
     evidence: Evidence
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +364,45 @@ class ChatReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """Something that happens in the clip; times in seconds from its start."""
+
+    start_s: float
+    end_s: float
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box in the picture, 0..1 per axis from the top left corner, x1 <= x2 and y1 <= y2.
+
+    Attributes:
+        is_clipped: whether the model named a place outside of the picture.
+    """
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    label: str = ""
+    is_clipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point in the picture, 0..1 per axis from the top left corner.
+
+    Attributes:
+        is_clipped: whether the model named a place outside of the picture.
+    """
+
+    x: float
+    y: float
+    label: str = ""
+    is_clipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What an answer says, the same for every model.
 
@@ -270,6 +413,7 @@ class Finding:
         description: prose beside the verdict; "" when there is none, None as above.
         confidence: probability of the verdict, 0..1; None when unknown.
         extra: further strings for `info`, where the key is not taken yet.
+        timeline, boxes, points: what an answer of that shape lists; None for other shapes.
     """
 
     confirmed: bool | None
@@ -277,6 +421,27 @@ class Finding:
     description: str | None = ""
     confidence: float | None = None
     extra: Mapping[str, str] = field(default_factory=_empty)
+    timeline: tuple[Interval, ...] | None = None
+    boxes: tuple[Box, ...] | None = None
+    points: tuple[Point, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of a model, for the record.
+
+    Attributes:
+        text: `content` as the server gave it.
+        reasoning: as the server gave it apart from the content.
+        reason: why it is no verdict, a reason of the error table; "" for the answer that counts.
+    """
+
+    text: str
+    reasoning: str = ""
+    finish_reason: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,8 +507,11 @@ class Verdict:
     Attributes:
         freestyle: VSS's direct-media mode without a verdict: `finding.description` is the whole
             answer and `info.verdict` is not written.
-        frames_asked: how many frames the model was sent; None when its server samples the clip.
+        frames_asked: how many frames the model should see; None when its server samples the clip.
         frames_seen: what the model is known to have seen; None when the server does not tell.
+        evidence: what the model was shown.
+        answers: what it said, the answer that counts last.
+        notes: what a reader of the verdict has to know.
         latency_ms: from taking the event up to the verdict.
     """
 
@@ -359,6 +527,9 @@ class Verdict:
     clip: Clip | None = None
     frames_asked: int | None = None
     frames_seen: int | None = None
+    evidence: Evidence | None = None
+    answers: tuple[Answer, ...] = ()
+    notes: tuple[Note, ...] = ()
     freestyle: bool = False
 
     @property
@@ -417,6 +588,41 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A message of a broker.
+
+    Attributes:
+        kind: what it must hold, told by where it was found.
+        value: as it came; b"" when there is none.
+        origin: where it was found, such as `mdx-incidents[2]@1234`.
+        key: as it came.
+        extra: what else came with it: the headers of Kafka, all fields of a Redis stream's entry.
+        lag_s: from being published to being read; None when the broker does not tell.
+    """
+
+    kind: EventKind
+    value: bytes
+    origin: str
+    key: bytes | None = None
+    extra: tuple[tuple[str, bytes], ...] = ()
+    lag_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that will never be an event.
+
+    Attributes:
+        reason: of the error table.
+        cause: a sentence that says what is wrong with the record.
+    """
+
+    record: Record
+    reason: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictFilter:
     """Which verdicts to list; None and "" mean any. Times compare with the event's timestamp."""
 
@@ -445,7 +651,13 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class AlertConfig:
-    """One alert type: its prompts and overrides. Times are aware; `version` starts at 1."""
+    """One alert type: its prompts and overrides. Times are aware; `version` starts at 1.
+
+    Attributes:
+        rules: how its answers are read; None leaves it to the settings.
+        segment_anchor: which part of an event a recorder's clip shows; None leaves it to the
+            settings.
+    """
 
     alert_type: str
     prompt: str
@@ -453,6 +665,8 @@ class AlertConfig:
     enrichment_prompt: str = ""
     vlm_params: Mapping[str, Any] = field(default_factory=_empty)
     output_category: str = ""
+    rules: AnswerRules | None = None
+    segment_anchor: Anchor | None = None
     version: int = 1
     created_at: datetime | None = None
     updated_at: datetime | None = None

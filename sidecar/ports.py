@@ -9,9 +9,12 @@ from sidecar.dialect import ServerDialect
 from sidecar.model import (
     Accepted,
     AlertConfig,
+    Anchor,
+    AnswerRules,
     ChatReply,
     ChatRequest,
     Clip,
+    DeadLetter,
     Evidence,
     Finding,
     ModelProfile,
@@ -57,8 +60,8 @@ class VlmAdapter(Protocol):
         """Tell from the reply how many frames the model saw; None when it does not show."""
         ...
 
-    def parse_reply(self, reply: ChatReply) -> Finding:
-        """Read the answer.
+    def parse_reply(self, reply: ChatReply, rules: AnswerRules) -> Finding:
+        """Read the answer by the rules of its alert type.
 
         Raises:
             AnswerError: the answer is not a verdict.
@@ -77,8 +80,11 @@ class VlmBackend(Part, Protocol):
         """
         ...
 
-    async def dialect(self) -> ServerDialect | None:
+    async def dialect(self, *, stale: ServerDialect | None = None) -> ServerDialect | None:
         """Return what the server accepts; None when there is no server to ask.
+
+        Args:
+            stale: what it is known to accept no longer; it is asked again unless that happened.
 
         Raises:
             VlmError: it cannot be asked.
@@ -97,13 +103,16 @@ class VlmBackend(Part, Protocol):
 class ClipSource(Part, Protocol):
     """Finds the media of an event."""
 
-    def open(self, event: VerifyEvent, *, download: bool) -> AbstractAsyncContextManager[Clip]:
+    def open(
+        self, event: VerifyEvent, *, download: bool, anchor: Anchor | None = None
+    ) -> AbstractAsyncContextManager[Clip]:
         """Give the clip; temporary files live until the context ends.
 
         Args:
             event: whose media to find.
             download: False when the model's server fetches the URL itself. The URL is checked
                 all the same.
+            anchor: which part of the event to show; None leaves it to the recorder's settings.
 
         Raises:
             MediaError: on entering, when there is no usable clip.
@@ -125,6 +134,18 @@ class FrameSampler(Protocol):
 
 class PromptBook(Part, Protocol):
     """The alert types and their prompts, versioned. Names match without regard to case."""
+
+    async def seed(self, configs: Sequence[AlertConfig], *, override: bool) -> int:
+        """Take alert types from a file; returns how many were changed.
+
+        Args:
+            configs: of the file.
+            override: whether the file replaces what was edited since.
+
+        Raises:
+            StoreUnavailable: the book cannot be written.
+        """
+        ...
 
     async def find(self, alert_type: str) -> AlertConfig | None:
         """Return the newest version of an alert type, or None."""
@@ -175,6 +196,14 @@ class Ledger(Part, Protocol):
         Raises:
             Overloaded: the backlog is full.
             StoreUnavailable: the store cannot be written.
+        """
+        ...
+
+    async def recover(self) -> int:
+        """Take over at the start what an earlier process left undecided; returns how much.
+
+        Raises:
+            StoreUnavailable: the ledger cannot be written.
         """
         ...
 
@@ -255,6 +284,11 @@ class Sink(Part, Protocol):
         """The name in the outbox."""
         ...
 
+    @property
+    def most_at_once(self) -> int:
+        """How many verdicts may be on their way at the same time."""
+        ...
+
     async def publish(self, entry: OutboxEntry) -> None:
         """Deliver one verdict.
 
@@ -265,11 +299,35 @@ class Sink(Part, Protocol):
         ...
 
 
+class DeadLetters(Part, Protocol):
+    """Where a broker's records go that can never be events."""
+
+    async def put(self, letter: DeadLetter) -> None:
+        """Store a letter durably, with the original bytes.
+
+        Raises:
+            ConnectionError: not now; says what to do.
+        """
+        ...
+
+
 class Meter(Protocol):
     """Counts and times what happens. Never raises."""
 
     def accepted(self, *, is_new: bool) -> None:
         """An event was stored, or found to be known."""
+        ...
+
+    def received(self, source: str, lag_s: float | None) -> None:
+        """A broker door read a record that was published `lag_s` before."""
+        ...
+
+    def put_aside(self, source: str, reason: str) -> None:
+        """A record of a broker became a dead letter."""
+        ...
+
+    def lost(self, source: str, records: int) -> None:
+        """A broker dropped records before they could be stored."""
         ...
 
     def decided(self, outcome: str, metric: str, latency_s: float) -> None:

@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from sidecar.errors import SettingsError
-from sidecar.model import AnswerForm, EvidenceForm
+from sidecar.model import Anchor, AnswerForm, EvidenceForm
 
 ENV_PREFIX: Final = "SIDECAR_"
 FILE_VARIABLE: Final = "SIDECAR_SETTINGS_FILE"
@@ -36,6 +36,13 @@ def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _texts(value: object) -> object:
+    """Let keys and values be written as YAML's `true` and `false`."""
+    if not isinstance(value, Mapping):
+        return value
+    return {str(key).lower(): str(item) for key, item in value.items()}
 
 
 class _Section(BaseModel):
@@ -69,11 +76,31 @@ class MetricsSettings(_Section):
     """Port; 0 takes a free one."""
 
 
+class RedisLedgerSettings(_Section):
+    """The durable memory that several replicas share."""
+
+    url: SecretStr = SecretStr("")
+    """Such as `redis://:password@redis:6379/0` or `rediss://...`. Empty: the SQLite file is used,
+    which belongs to one process."""
+    namespace: str = Field(default="sidecar", pattern=r"^[^{}]+$")
+    """Start of all keys; replicas that share work share it."""
+    lease_s: float = Field(default=30.0, ge=1)
+    """What a replica works on is free for the others so long after its end."""
+    timeout_s: float = Field(default=5.0, gt=0)
+    """Time for one exchange."""
+    wait_aof: bool = False
+    """Answer only when Redis has synced the write to its disk (Redis 7.2 and newer, with AOF)."""
+    is_cluster: bool = False
+    """The URL names a node of a Redis Cluster."""
+
+
 class LedgerSettings(_Section):
     """The durable memory."""
 
     path: Path = Path("sidecar-data/ledger.db")
     """SQLite file; its folder is made when missing. Keep it on a local disk."""
+    redis: RedisLedgerSettings = RedisLedgerSettings()
+    """Redis instead of the file."""
     max_backlog: int = Field(default=100_000, ge=1)
     """Undecided events that may wait; more are refused with 503."""
     max_attempts: int = Field(default=3, ge=1)
@@ -91,8 +118,12 @@ class VerifySettings(_Section):
     """Read a verdict from the answer about `info.media_urls`. VSS's shipped default is false: its
     direct media answers are free text without a verdict."""
     min_frames_seen: float = Field(default=0.9, ge=0, le=1)
-    """Share of the frames sent that the model must have seen, by the tokens that its server counts;
-    less ends as `frames_not_seen`. 0 switches it off, as servers that prune video tokens need."""
+    """Share of the frames asked for that the model must have seen, by the tokens that its server
+    counts; less ends as `frames_not_seen`. 0 switches it off, as servers that prune video tokens
+    need."""
+    ask_again: bool = True
+    """Ask once more, by a choice between yes and no, when an answer is empty, cut off or without a
+    verdict; both answers are recorded."""
 
 
 class MediaSettings(_Section):
@@ -118,11 +149,33 @@ class MediaSettings(_Section):
     """Clips decoded at the same time."""
 
 
+class VstOverlaySettings(_Section):
+    """How VST draws the objects of an event; names and defaults of VSS's `vst_config.overlay`."""
+
+    color: str = "green"
+    """Colour of the boxes (VSS: green)."""
+    thickness: int = Field(default=5, ge=0)
+    """Width of their lines (VSS: 5)."""
+    opacity: int = Field(default=254, ge=0, le=255)
+    """Opacity of their lines (VSS: 254)."""
+    debug: bool = True
+    """Passed on to VST (VSS: true)."""
+    show_object_ids: bool = False
+    """Write the id of each object beside its box (VSS: `showObjId`, false)."""
+    object_id_position: int = 0
+    """Where to write it (VSS: `objIdPosition`, 0)."""
+
+
 class VstSettings(_Section):
     """VSS's video storage, where the clip of an event is found when the event names no media."""
 
     base_url: str = ""
     """Such as `http://vst-ingress:30888`. Empty: every event must name its media."""
+    storage_url: str = ""
+    """Where clips are asked for, when that is not `base_url` (VSS: `storage.base_url` and
+    STORAGE_MODULE_ENDPOINT)."""
+    sensor_list_endpoint: str = Field(default="/vst/api/v1/sensor/streams", pattern="^/")
+    """Path of the sensor list (VSS: the same)."""
     ignore_event_media: bool = False
     """Take every pipeline event's clip from VST, whatever media the event names, as VSS does unless
     `vst_pass_through_mode` is set."""
@@ -130,12 +183,79 @@ class VstSettings(_Section):
     """Time for one request to VST (VSS: 20)."""
     sensor_cache_s: float = Field(default=60.0, ge=0)
     """How long the sensor list is kept (VSS: 60)."""
-    segment_anchor: Literal["start", "middle", "end"] = "end"
-    """Which part of the event the clip shows (VSS: end)."""
+    segment_anchor: Anchor = Anchor.END
+    """Which part of the event the clip shows, for alert types without a `segment_anchor` of their
+    own (VSS: end)."""
     segment_duration_s: float = Field(default=10.0, ge=0)
     """Length of the clip; 0 is the whole event (VSS: 10)."""
+    wait_for_recording_s: float = Field(default=20.0, ge=0)
+    """How long after the end of a clip it may take until VST has recorded it (VSS: 0). Until then
+    VST is asked again; what ended longer ago and is not there is not waited for."""
     url_expiry_minutes: int = Field(default=1440, ge=1)
     """How long VST keeps the clip's URL valid (VSS: 1440)."""
+    add_overlay: bool = False
+    """Let VST draw boxes round the objects of the event (VSS: false)."""
+    retry_without_overlay: bool = False
+    """Ask for the plain clip when VST cannot give one with boxes (VSS: false)."""
+    overlay: VstOverlaySettings = VstOverlaySettings()
+    """How the boxes look."""
+    rewrite_urls: bool = True
+    """Fetch clips from `base_url` even when VST names an origin that is meant for browsers outside,
+    and apply `external_host` (VSS: `url_transform.enabled`, true)."""
+    internal_host: str = ""
+    """Host in VST's URLs that readers outside cannot reach (VSS: INTERNAL_IP)."""
+    external_host: str = ""
+    """Stands in its place in `info.videoSource` (VSS: EXTERNAL_IP). Empty: leave the host."""
+    model_is_remote: bool = False
+    """Give models that fetch the clip themselves the URL for readers outside (VSS: VLM_MODE is not
+    local)."""
+
+
+class KafkaSettings(_Section):
+    """Incidents and alerts from Kafka, as NvSchema protobuf or JSON."""
+
+    bootstrap_servers: str = ""
+    """Such as `kafka:29092`, several separated by commas; empty: off."""
+    group_id: str = Field(default="alert-bridge-vlm-group", min_length=1)
+    """Consumer group; replicas share it and divide the partitions among them."""
+    incidents_topic: str = Field(default="mdx-incidents", min_length=1)
+    """Topic of incidents."""
+    alerts_topic: str = Field(default="mdx-alerts", min_length=1)
+    """Topic of alerts."""
+    start_at: Literal["latest", "earliest"] = "latest"
+    """Where a group that is new to a topic begins (VSS: latest). Afterwards nothing is skipped."""
+    dead_letter_topic: str = Field(default="mdx-vlm-dead-letters", min_length=1)
+    """Takes records that can never be events, with the cause in their headers."""
+    session_timeout_s: float = Field(default=45.0, ge=1)
+    """A member that is silent for so long loses its partitions."""
+    options: dict[str, str] = Field(default={})
+    """Further properties of librdkafka, such as `security.protocol` and `sasl.username`."""
+
+
+class StreamsSettings(_Section):
+    """Incidents and alerts from Redis Streams."""
+
+    url: SecretStr = SecretStr("")
+    """Such as `redis://:password@redis:6379/0` or `rediss://...`; empty: off."""
+    group: str = Field(default="alert-bridge-vlm-group", min_length=1)
+    """Consumer group; replicas share it."""
+    consumer: str = ""
+    """Name of this replica in the group, to which its process id is added; empty: the host's."""
+    incidents_stream: str = Field(default="mdx-incidents", min_length=1)
+    """Stream of incidents."""
+    alerts_stream: str = Field(default="mdx-alerts", min_length=1)
+    """Stream of alerts."""
+    start_at: Literal["latest", "earliest"] = "latest"
+    """Where a group that does not exist yet begins (VSS: latest)."""
+    dead_letter_stream: str = Field(default="mdx-vlm-dead-letters", min_length=1)
+    """Takes entries that can never be events, with the cause beside them."""
+    sweep_s: float = Field(default=5.0, gt=0)
+    """How often entries of dead members are looked for."""
+    claim_after_s: float = Field(default=15.0, gt=0)
+    """Entries that were read and not stored for so long are taken over from their reader (VSS: 60).
+    A reader that is alive and waits for room keeps its entries."""
+    max_deliveries: int = Field(default=5, ge=1)
+    """Entries that were delivered so often without being stored go to the dead letters."""
 
 
 class PromptSettings(_Section):
@@ -148,6 +268,31 @@ class PromptSettings(_Section):
     """Let the file replace prompts that were edited through the API (VSS: true)."""
     default_system: str = "You are a helpful assistant."
     """System prompt of alert types without their own; "" sends none."""
+
+
+class AnswerSettings(_Section):
+    """How answers are read. The formats are for alert types without an `answer` of their own."""
+
+    response_format: str = "auto"
+    """`auto` or `cosmos-reason`: find the verdict wherever it stands; `json`: only in JSON;
+    `other`: the text is a description without a verdict; else the name of a parser that
+    `custom_parser_module` registers."""
+    json_verdict_field: str = ""
+    """Dotted path to the verdict in JSON. Empty: `prediction_answer` for the format `json`, as in
+    VSS, else the usual names."""
+    json_verdict_mapping: Annotated[dict[str, str], BeforeValidator(_texts)] = Field(
+        default_factory=dict
+    )
+    """What values of that field mean, such as `{"true": "YES", "false": "NO"}`."""
+    json_reasoning_fields: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """JSON fields to take the reasoning from, the first that is not empty, separated by commas.
+    Empty: VSS's for the format `json`, else the usual names."""
+    response_parser: str = ""
+    """`package.module.Class` with `parse(raw: str) -> dict`, as VSS's `vlm.response_parser`. It
+    reads all answers, whatever their format."""
+    custom_parser_module: str = ""
+    """`package.module` that calls `register_parser(name, function)` when it is imported, as VSS's
+    `vlm.custom_parser_module`."""
 
 
 class ArmSettings(_Section):
@@ -165,6 +310,9 @@ class ArmSettings(_Section):
     """Time for one request to the endpoint (VSS ships 5, too short to reason on an edge GPU)."""
     retries: int = Field(default=1, ge=0, le=10)
     """Further requests after a retryable failure, within the event's deadline (VSS: 1)."""
+    reconnect_s: float = Field(default=30.0, ge=0)
+    """How long an event waits for a server that cannot be reached, such as one that restarts, if its
+    deadline allows it (VSS: not at all)."""
     evidence: EvidenceForm | None = None
     """`video`, `frames` or `url`; None takes the adapter's."""
     fps: float | None = Field(default=None, gt=0, le=60)
@@ -185,8 +333,6 @@ class ArmSettings(_Section):
     """`free`: the prompt shapes the answer; `choice`: the server may only say yes or no."""
     reasoning: bool = False
     """Ask for a chain of thought before the answer."""
-    response_parser: str = ""
-    """`package.module.Class` with `parse(raw: str) -> dict`, as VSS's `vlm.response_parser`."""
 
 
 class AbSettings(_Section):
@@ -214,6 +360,73 @@ class WebhookSinkSettings(_Section):
     """Time for one delivery."""
 
 
+class ElasticSinkSettings(_Section):
+    """Verdicts as documents in Elasticsearch, where VSS's dashboards and agents read them."""
+
+    hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """URLs such as `http://elasticsearch:9200`, separated by commas; when one is away the next is
+    asked. Empty: off. Keep credentials out of them, in the settings below."""
+    incidents_index: str = Field(default="mdx-vlm-incidents", min_length=1)
+    """Start of the daily indices of incidents; `-YYYY-MM-DD` follows."""
+    alerts_index: str = Field(default="mdx-vlm-alerts", min_length=1)
+    """Start of the daily indices of alerts."""
+    api_key: SecretStr = SecretStr("")
+    """Encoded API key; wins over a user's name and password."""
+    username: str = Field(default="", pattern="^[^:]*$")
+    """User of basic authentication; empty: none."""
+    password: SecretStr = SecretStr("")
+    """Password of that user."""
+    ca_certs: Path | None = None
+    """PEM file of the authority that signed the servers' certificates; None: the system's."""
+    verify_certs: bool = True
+    """Refuse servers whose certificate is not signed by a known authority (VSS: false)."""
+    timeout_s: float = Field(default=10.0, gt=0)
+    """Time for one request (VSS: 10)."""
+
+
+class KafkaSinkSettings(_Section):
+    """Verdicts as NvSchema protobuf in Kafka."""
+
+    bootstrap_servers: str = ""
+    """Such as `kafka:29092`, several separated by commas; empty: off."""
+    incidents_topic: str = Field(default="mdx-vlm-incidents", min_length=1)
+    """Topic of incidents."""
+    alerts_topic: str = Field(default="mdx-vlm-alerts", min_length=1)
+    """Topic of alerts."""
+    key_field: str = "id"
+    """Dotted path to the message key in the document. An event without it is keyed by its
+    `incidentId`, else by its `Id`."""
+    timeout_s: float = Field(default=30.0, gt=0)
+    """Time for the brokers to confirm one verdict; then its delivery counts as failed."""
+    options: dict[str, SecretStr] = Field(default={})
+    """Further properties of librdkafka, such as `security.protocol` and `sasl.password`."""
+
+
+class StreamsSinkSettings(_Section):
+    """Verdicts as entries of Redis Streams."""
+
+    url: SecretStr = SecretStr("")
+    """Such as `redis://:password@redis:6379/0` or `rediss://...`; empty: off."""
+    incidents_stream: str = Field(default="mdx-vlm-incidents", min_length=1)
+    """Stream of incidents."""
+    alerts_stream: str = Field(default="mdx-vlm-alerts", min_length=1)
+    """Stream of alerts."""
+    envelope: Literal["value", "data"] = "value"
+    """Fields of an entry: `value` writes `key`, `value` and `headers` as VSS 3 does; `data` writes
+    `data` (JSON), `timestamp` and `metadata` as VSS 2.4 and RT-VLM do."""
+    payload: Literal["protobuf", "json"] = "protobuf"
+    """Form of the field `value`."""
+    key_field: str = ""
+    """Dotted path to the entry's key in the document; events without it go by their sensor."""
+    max_length: int = Field(default=0, ge=0)
+    """Entries that a stream keeps, roughly; older ones are dropped, read or not. 0 keeps all."""
+    remember_s: int = Field(default=3600, ge=1)
+    """How long Redis remembers that a verdict was written, so that a repeated delivery writes no
+    second entry. Costs it about 150 bytes for each verdict of that time."""
+    timeout_s: float = Field(default=5.0, ge=0.1)
+    """Time for one exchange (VSS: 5)."""
+
+
 class SinkSettings(_Section):
     """Where verdicts go besides the API."""
 
@@ -221,6 +434,12 @@ class SinkSettings(_Section):
     """Standard output."""
     webhook: WebhookSinkSettings = WebhookSinkSettings()
     """An HTTP receiver."""
+    elastic: ElasticSinkSettings = ElasticSinkSettings()
+    """Elasticsearch."""
+    kafka: KafkaSinkSettings = KafkaSinkSettings()
+    """Kafka."""
+    streams: StreamsSinkSettings = StreamsSinkSettings()
+    """Redis Streams."""
     max_attempts: int = Field(default=12, ge=1)
     """Deliveries of one verdict to one sink before it becomes a dead letter."""
     backoff_s: float = Field(default=0.5, gt=0)
@@ -285,7 +504,10 @@ class Settings(BaseSettings):
     verify: VerifySettings = VerifySettings()
     media: MediaSettings = MediaSettings()
     vst: VstSettings = VstSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    streams: StreamsSettings = StreamsSettings()
     prompts: PromptSettings = PromptSettings()
+    answers: AnswerSettings = AnswerSettings()
     ab: AbSettings = AbSettings()
     arms: Annotated[dict[str, ArmSettings], BeforeValidator(_merge_arms)] = Field(
         default_factory=dict
@@ -389,7 +611,7 @@ def _leaves(
 ) -> Iterator[tuple[tuple[str, ...], object, str]]:
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        children = value.items() if isinstance(value, dict) else [("", value)]
+        children = value.items() if isinstance(value, dict) and value else [("", value)]
         for key, child in children:
             here = (*path, name, key) if key else (*path, name)
             if isinstance(child, BaseModel):

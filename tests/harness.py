@@ -66,8 +66,19 @@ async def running(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
         **{"ledger": {"path": folder / "ledger.db"}, "metrics": {"enabled": False}, **sections}
     )
     app = build(settings)
+    try:
+        async with _serving(app, settings) as service:
+            yield service
+    finally:
+        await app.close()
+
+
+@asynccontextmanager
+async def _serving(app: App, settings: Settings) -> AsyncGenerator[Running]:
     await app.prepare()
-    http = create_http_app(app.service, settings.http, settings.metrics)
+    http = create_http_app(
+        app.service, settings.http, settings.metrics, parsers=app.plugins.functions
+    )
     config = uvicorn.Config(
         http, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1
     )
@@ -82,4 +93,3 @@ async def running(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
             yield Running(app, f"http://127.0.0.1:{port}", client)
         server.should_exit = True
         await serving
-    await app.close()

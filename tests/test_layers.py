@@ -6,12 +6,29 @@ import pytest
 
 from sidecar.core.backoff import backoff
 from sidecar.core.layers import MeteredVlm, RetryingVlm
+from sidecar.dialect import FrameControl, ReasoningField, ServerDialect, StructuredForm
 from sidecar.errors import VlmError, VlmRefused, VlmServerError, VlmTimeout, VlmUnreachable
 from sidecar.model import ChatReply, ChatRequest, Evidence, EvidenceForm, MediaType
 from sidecar.testing.fakes import FrozenClock, NullMeter
 
 REQUEST = ChatRequest({}, Evidence(EvidenceForm.URL, MediaType.VIDEO))
 REPLY = ChatReply("yes")
+DIALECT = ServerDialect(
+    server="vllm",
+    version="",
+    models=("m",),
+    ready_path="/health",
+    takes_video=True,
+    max_images=1,
+    loader_fps=None,
+    frames=FrameControl.NONE,
+    media_options=False,
+    structured=StructuredForm.NONE,
+    thinking_switch=False,
+    reasoning=ReasoningField.INLINE,
+    content_is_null=False,
+    logprobs=False,
+)
 
 
 class Time(FrozenClock):
@@ -34,9 +51,14 @@ class FlakyVlm:
         self.failures = list(failures)
         self.timeouts: list[float] = []
         self.is_closed = False
+        self.stale: ServerDialect | None = None
 
     async def model(self) -> str:
         return "m"
+
+    async def dialect(self, *, stale: ServerDialect | None = None) -> ServerDialect | None:
+        self.stale = stale
+        return DIALECT
 
     async def complete(self, request: ChatRequest, timeout_s: float) -> ChatReply:
         assert request is REQUEST
@@ -63,10 +85,16 @@ class CallMeter(NullMeter):
         self.calls.append((arm, seconds, ok))
 
 
-def build(failures: Sequence[VlmError], retries: int) -> tuple[RetryingVlm, FlakyVlm, Time]:
+def build(
+    failures: Sequence[VlmError], retries: int, reconnect_s: float = 0
+) -> tuple[RetryingVlm, FlakyVlm, Time]:
     time = Time()
     flaky = FlakyVlm(time, failures)
-    return RetryingVlm(flaky, retries, time, sleep=time.sleep, jitter=lambda: 1.0), flaky, time
+    return (
+        RetryingVlm(flaky, retries, reconnect_s, time, sleep=time.sleep, jitter=lambda: 1.0),
+        flaky,
+        time,
+    )
 
 
 async def test_retryable_failures_are_repeated():
@@ -88,6 +116,34 @@ async def test_last_failure_is_raised():
         await vlm.complete(REQUEST, 60)
 
     assert len(flaky.timeouts) == 2
+
+
+async def test_a_server_that_is_away_is_waited_for():
+    """It may restart: more requests than the retries allow, for as long as the settings say."""
+    vlm, flaky, time = build([VlmUnreachable("a")] * 5, retries=1, reconnect_s=30)
+
+    assert await vlm.complete(REQUEST, 60) == REPLY
+    assert time.pauses == [0.5, 1.0, 2.0, 4.0, 8.0]
+    assert len(flaky.timeouts) == 6
+
+
+async def test_the_wait_for_a_server_ends():
+    """A server that does not come back fails the request, long before its deadline."""
+    vlm, _, time = build([VlmUnreachable("a")] * 99, retries=1, reconnect_s=30)
+
+    with pytest.raises(VlmUnreachable):
+        await vlm.complete(REQUEST, 600)
+
+    assert sum(time.pauses) <= 30
+
+
+async def test_the_wait_begins_when_the_server_goes_away():
+    """What was spent on other failures before does not count."""
+    failures = [VlmTimeout("a"), *[VlmUnreachable("b")] * 3]
+    vlm, _, time = build(failures, retries=1, reconnect_s=10)
+
+    assert await vlm.complete(REQUEST, 60) == REPLY
+    assert time.pauses == [0.5, 1.0, 2.0, 4.0]
 
 
 async def test_refusals_are_not_repeated():
@@ -120,6 +176,17 @@ async def test_layers_pass_everything_else_on():
     await metered.close()
 
     assert (model, ping, flaky.is_closed) == ("m", "pong", True)
+
+
+async def test_layers_pass_the_very_dialect_on():
+    """What is stale is told by identity, so no layer may copy it."""
+    vlm, flaky, time = build([], retries=1)
+    metered = MeteredVlm(vlm, CallMeter(), "reason2", time)
+
+    found = await metered.dialect(stale=DIALECT)
+
+    assert found is DIALECT
+    assert flaky.stale is DIALECT
 
 
 async def test_each_call_is_measured():

@@ -1,8 +1,10 @@
 """The client of a model's server, against a mock server over real sockets."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +20,7 @@ from sidecar.model import ChatReply, ChatRequest, Evidence, EvidenceForm, MediaT
 from sidecar.outside.vlm_http import HttpVlm
 from sidecar.settings import ArmSettings
 from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer
+from sidecar.testing.stub_servers import FLAVOURS, StubServer
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Is it? はい"}]}
 REQUEST = ChatRequest(BODY, Evidence(EvidenceForm.URL, MediaType.VIDEO))
@@ -36,6 +39,40 @@ async def serve(*answers: ScriptedAnswer, **arm: object) -> AsyncIterator[tuple[
 
 
 MOCK_ANSWERS = (ScriptedAnswer(),)
+NONE = REQUEST.evidence
+OPTION = {"media_io_kwargs": {"video": {"fps": 4}}}
+
+
+class CountingStub(StubServer):
+    """A stub server that counts how often its models are listed: once in each probe."""
+
+    listed = 0
+    port = 0
+
+    async def start(self, port=0):
+        url = await super().start(port)
+        self.port = int(url.split(":")[2].split("/")[0])
+        return url
+
+    async def restart(self, name):
+        await self.close()
+        self._flavour = FLAVOURS[name]
+        await self.start(self.port)
+
+    async def _models(self, request):
+        self.listed += 1
+        return await super()._models(request)
+
+
+@asynccontextmanager
+async def serve_stub(name: str) -> AsyncIterator[tuple[CountingStub, HttpVlm]]:
+    stub = CountingStub(FLAVOURS[name])
+    vlm = HttpVlm("arm", ArmSettings(url=await stub.start()))
+    try:
+        yield stub, vlm
+    finally:
+        await vlm.close()
+        await stub.close()
 
 
 async def test_completion_is_read():
@@ -235,6 +272,122 @@ async def test_model_is_forgotten_after_404():
         await mock.close()
         with pytest.raises(VlmUnreachable):
             await vlm.model()
+
+
+async def test_model_is_asked_for_once_by_many():
+    """Events that arrive together share one request for the list of models."""
+    async with serve_stub("vllm-0.32") as (stub, vlm):
+        found = await asyncio.gather(*(vlm.model() for _ in range(20)))
+
+    assert {"nvidia/Cosmos3-Nano"} == set(found)
+    assert stub.listed == 1
+
+
+async def test_another_model_after_a_restart_is_noticed():
+    """After the connection broke the id is asked for again."""
+    async with serve_stub("vllm-0.32") as (stub, vlm):
+        first = await vlm.model()
+        await stub.close()
+        with pytest.raises(VlmUnreachable):
+            await vlm.complete(REQUEST, 5)
+        await stub.restart("vllm-0.11")
+        second = await vlm.model()
+
+    assert (first, second) == ("nvidia/Cosmos3-Nano", "nvidia/Cosmos-Reason2-8B")
+
+
+async def test_many_callers_share_one_probe():
+    """Fifty events at the start cost as many requests as one."""
+    async with serve_stub("vllm-0.32") as (stub, vlm):
+        found = await asyncio.gather(*(vlm.dialect() for _ in range(50)))
+
+    assert len({id(dialect) for dialect in found}) == 1
+    assert stub.listed == 1
+
+
+async def test_many_failed_events_cause_one_probe():
+    """All of them name the same stale dialect, and all get the one that was found instead."""
+    async with serve_stub("vllm-0.26") as (stub, vlm):
+        stale = await vlm.dialect()
+        await stub.restart("vllm-0.32")
+        found = await asyncio.gather(*(vlm.dialect(stale=stale) for _ in range(50)))
+        late = await vlm.dialect(stale=stale)
+
+    assert (stale.media_options, found[0].media_options) == (True, False)
+    assert len({id(dialect) for dialect in (*found, late)}) == 1
+    assert stub.listed == 2
+
+
+async def test_a_dialect_that_has_not_changed_is_not_asked_for_again_and_again():
+    """A request that the server refuses for another reason costs one probe, not one each."""
+    async with serve_stub("vllm-0.32") as (stub, vlm):
+        first = await vlm.dialect()
+        second = await vlm.dialect(stale=first)
+        third = await vlm.dialect(stale=second)
+
+    assert first == second == third
+    assert stub.listed == 2
+
+
+async def test_an_old_stale_dialect_causes_no_probe():
+    """What somebody used before the last probe is known to be stale already."""
+    async with serve_stub("vllm-0.32") as (stub, vlm):
+        current = await vlm.dialect()
+        found = await vlm.dialect(stale=replace(current, logprobs=False))
+
+    assert found is current
+    assert stub.listed == 1
+
+
+async def test_a_failed_probe_leaves_nothing():
+    """All who wait get the error; the next caller asks again."""
+    async with serve_stub("vllm-0.32") as (stub, vlm):
+        await stub.close()
+        failed = await asyncio.gather(*(vlm.dialect() for _ in range(5)), return_exceptions=True)
+        await stub.restart("vllm-0.32")
+        found = await vlm.dialect()
+
+    assert {VlmUnreachable} == {type(error) for error in failed}
+    assert found.version == "0.32.0"
+
+
+async def test_a_cancelled_caller_does_not_stop_the_probe():
+    """An event whose time is over leaves the search to the others."""
+    async with serve_stub("vllm-0.32") as (stub, vlm):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(vlm.dialect(), 0.001)
+        found = await vlm.dialect()
+
+    assert found.version == "0.32.0"
+    assert stub.listed == 1
+
+
+async def test_the_dialect_is_forgotten_when_the_connection_breaks():
+    """The server may come back as another; refusals are the caller's to judge."""
+    async with serve_stub("vllm-0.32") as (stub, vlm):
+        before = await vlm.dialect()
+        with pytest.raises(VlmRefused):
+            await vlm.complete(ChatRequest({**BODY, "model": before.models[0], **OPTION}, NONE), 5)
+        after_refusal = await vlm.dialect()
+        await stub.close()
+        with pytest.raises(VlmUnreachable):
+            await vlm.complete(REQUEST, 5)
+        await stub.restart("nim")
+        after_restart = await vlm.dialect()
+
+    assert after_refusal is before
+    assert after_restart.server == "nim"
+
+
+async def test_close_ends_a_probe():
+    """Closing while a server does not answer leaves no task behind."""
+    async with serve_stub("vllm-0.32") as (_, vlm):
+        caller = asyncio.ensure_future(vlm.dialect())
+        await asyncio.sleep(0.001)
+        await vlm.close()
+        outcome = await asyncio.gather(caller, return_exceptions=True)
+
+    assert [asyncio.CancelledError] == [type(error) for error in outcome]
 
 
 async def test_configured_model_needs_no_server():

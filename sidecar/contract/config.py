@@ -1,6 +1,7 @@
 """Alert types on the wire: VSS's configuration API and its `alert_type_config.json`.
 
 Source: services/alert, OpenAPI of `/api/v1/verification/config` and alert_type_config_loader.py.
+The key `answer` is ours; without it every body is exactly VSS's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from sidecar.model import AlertConfig
+from sidecar.contract.answers import AnswerBody, read_answer, write_answer
+from sidecar.model import AlertConfig, Anchor, AnswerRules
 
 AlertType = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 PromptText = Annotated[str, StringConstraints(min_length=1, max_length=5000)]
@@ -53,12 +55,14 @@ class AlertConfigRequest(_Body):
     enrichment_prompt: OptionalPromptText | None = None
     vlm_params: VlmParams | None = None
     output_category: OutputCategory | None = None
+    answer: AnswerBody | None = None
 
 
 class AlertConfigUpdateRequest(_Body):
     """Body of `PUT /api/v1/verification/config/{alert_type}`: what is absent or null stays.
 
-    Inside `vlm_params`, null unsets a parameter.
+    Inside `vlm_params`, null unsets a parameter. `answer` is replaced as a whole, because its parts
+    depend on each other.
     """
 
     prompt: OptionalPromptText | None = None
@@ -66,10 +70,14 @@ class AlertConfigUpdateRequest(_Body):
     enrichment_prompt: OptionalPromptText | None = None
     vlm_params: VlmParams | None = None
     output_category: OutputCategory | None = None
+    answer: AnswerBody | None = None
 
 
 class AlertConfigResponse(BaseModel):
-    """One alert type as the API shows it; times are ISO 8601."""
+    """One alert type as the API shows it; times are ISO 8601.
+
+    The routes leave `answer` out when it is None.
+    """
 
     alert_type: str
     prompt: str
@@ -77,6 +85,7 @@ class AlertConfigResponse(BaseModel):
     enrichment_prompt: str = ""
     vlm_params: dict[str, Any] = Field(default_factory=dict)
     output_category: str = ""
+    answer: dict[str, Any] | None = None
     created_at: str = ""
     updated_at: str = ""
 
@@ -104,13 +113,19 @@ class AlertTypePrompts(BaseModel):
     enrichment: str | None = None
 
 
+def _plain_word(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 class AlertTypeEntry(BaseModel):
     """An entry of the file. VSS has more keys than these; they are read elsewhere or not at all."""
 
     alert_type: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     prompts: AlertTypePrompts
     output_category: str | None = None
+    segment_anchor: Annotated[Anchor, BeforeValidator(_plain_word)] | None = None
     vlm_params: VlmParams | None = None
+    answer: AnswerBody | None = None
 
 
 class AlertTypeFile(BaseModel):
@@ -128,6 +143,7 @@ def read_request(request: AlertConfigRequest) -> AlertConfig:
         enrichment_prompt=request.enrichment_prompt or "",
         vlm_params=_params(request.vlm_params),
         output_category=request.output_category or "",
+        rules=_rules(request.answer),
     )
 
 
@@ -140,13 +156,16 @@ def read_entry(entry: AlertTypeEntry) -> AlertConfig:
         enrichment_prompt=entry.prompts.enrichment or "",
         vlm_params=_params(entry.vlm_params),
         output_category=entry.output_category or "",
+        rules=_rules(entry.answer),
+        segment_anchor=entry.segment_anchor,
     )
 
 
 def apply_update(config: AlertConfig, update: AlertConfigUpdateRequest) -> AlertConfig:
     """Change what the update names. An empty `prompt` stays too: there is no asking without one."""
-    texts = update.model_dump(exclude={"vlm_params"}, exclude_none=True)
+    texts = update.model_dump(exclude={"vlm_params", "answer"}, exclude_none=True)
     changed = replace(config, **{**texts, "prompt": texts.get("prompt") or config.prompt})
+    changed = replace(changed, rules=_rules(update.answer) or config.rules)
     if update.vlm_params is None:
         return changed
     merged = {**config.vlm_params, **update.vlm_params.model_dump(exclude_unset=True)}
@@ -163,6 +182,7 @@ def write_response(config: AlertConfig) -> AlertConfigResponse:
         enrichment_prompt=config.enrichment_prompt,
         vlm_params=dict(config.vlm_params),
         output_category=config.output_category,
+        answer=None if config.rules is None else write_answer(config.rules),
         created_at=_iso(config.created_at),
         updated_at=_iso(config.updated_at),
     )
@@ -177,6 +197,10 @@ def write_list(configs: Sequence[AlertConfig]) -> AlertConfigListResponse:
 
 def _params(params: VlmParams | None) -> Mapping[str, Any]:
     return MappingProxyType({} if params is None else params.model_dump(exclude_none=True))
+
+
+def _rules(answer: AnswerBody | None) -> AnswerRules | None:
+    return None if answer is None else read_answer(answer)
 
 
 def _iso(moment: datetime | None) -> str:

@@ -6,16 +6,30 @@ add carries the prefix `sidecar`; there are no dots in names, because Elasticsea
 read them as paths.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any, Final
 
 import orjson
 
 from sidecar.errors import MediaRoute, row_of
-from sidecar.model import EventKind, MediaType, Outcome, Verdict, VerdictRecord
+from sidecar.model import (
+    Answer,
+    EventKind,
+    Evidence,
+    Interval,
+    MediaType,
+    Outcome,
+    Verdict,
+    VerdictRecord,
+)
 
 REASONING_LIMIT: Final = 10_000
 """VSS's video-analytics-api refuses longer strings in `info`."""
+TEXT_LIMIT: Final = 2_000
+"""Characters of one text inside of a list."""
 CUT_MARK: Final = " [cut]"
 DOCUMENT_TYPES: Final = {
     EventKind.INCIDENT: "mdx-vlm-incidents",
@@ -91,8 +105,9 @@ def _info(verdict: Verdict, given: Mapping[str, Any]) -> dict[str, str]:
         answer = _description(verdict)
     else:
         answer = _answer(verdict)
-    optional = {**_pictures(verdict), **(verdict.finding.extra if verdict.finding else {})}
-    return {**optional, **info, **answer, **_provenance(verdict)}
+    extra = verdict.finding.extra if verdict.finding else {}
+    optional = {**_pictures(verdict), **{key: _cut(text) for key, text in extra.items()}}
+    return {**optional, **info, **answer, **_provenance(verdict), **_forms(verdict)}
 
 
 def _answer(verdict: Verdict) -> dict[str, str]:
@@ -166,13 +181,120 @@ def _provenance(verdict: Verdict) -> dict[str, str]:
         "sidecarAttempt": str(verdict.event.attempt),
         "sidecarVerdictKey": verdict.event.key,
     }
-    if verdict.error:
-        facts["sidecarReason"] = row_of(verdict.error).reason
-    return facts
+    if verdict.notes:
+        facts["sidecarNotes"] = ",".join(verdict.notes)
+    return {**facts, **_reason(verdict), **_answers(verdict.answers)}
 
 
-def _cut(text: str) -> str:
+def _reason(verdict: Verdict) -> dict[str, str]:
+    """Name the failure, and explain it where VSS's own words for it do not."""
+    error = verdict.error
+    if error is None:
+        return {}
+    row = row_of(error)
+    status = row.worded(error, verdict.event.media.route).status
+    detail = {} if error.detail in status else {"sidecarDetail": _cut(error.detail)}
+    return {"sidecarReason": row.reason, **detail}
+
+
+def _answers(answers: Sequence[Answer]) -> dict[str, str]:
+    """Record what the model said; the last answer is the one to keep when there is no room."""
+    if not answers:
+        return {}
+    newest_first = [_as_json(_recorded(answer)) for answer in reversed(answers)]
+    return _joined("sidecarAnswers", len(answers), _fitting(newest_first)[::-1])
+
+
+def _recorded(answer: Answer) -> dict[str, Any]:
+    return {
+        "text": _cut(answer.text, TEXT_LIMIT),
+        "reasoning": _cut(answer.reasoning, TEXT_LIMIT),
+        "finishReason": answer.finish_reason,
+        "promptTokens": answer.prompt_tokens,
+        "completionTokens": answer.completion_tokens,
+        "reason": answer.reason,
+    }
+
+
+def _forms(verdict: Verdict) -> dict[str, str]:
+    """Write what an answer of a richer form lists: what happens when, and what is where."""
+    finding, evidence = verdict.finding, verdict.evidence
+    written: dict[str, str] = {}
+    if finding is None:
+        return written
+    if finding.timeline is not None:
+        start = _clip_start(verdict)
+        events = (_as_json(_event(interval, start)) for interval in finding.timeline)
+        written |= _list("sidecarEvents", events)
+    if finding.boxes is not None:
+        boxes = (("box", (b.x1, b.y1, b.x2, b.y2), b.label, b.is_clipped) for b in finding.boxes)
+        written |= _list("sidecarBoxes", (_as_json(_place(*box, evidence)) for box in boxes))
+    if finding.points is not None:
+        points = (("point", (p.x, p.y), p.label, p.is_clipped) for p in finding.points)
+        written |= _list("sidecarPoints", (_as_json(_place(*point, evidence)) for point in points))
+    return written
+
+
+def _clip_start(verdict: Verdict) -> datetime | None:
+    """Tell when the clip begins; of a recorder's clip only the recorder's client knows."""
+    if verdict.clip is not None and verdict.clip.start is not None:
+        return verdict.clip.start
+    is_recorded = verdict.event.media.route is MediaRoute.RECORDER
+    return None if is_recorded else verdict.event.timestamp
+
+
+def _event(interval: Interval, clip_start: datetime | None) -> dict[str, Any]:
+    times = {"start": interval.start_s, "end": interval.end_s}
+    shown: dict[str, Any] = {name: round(time, 3) for name, time in times.items()}
+    if clip_start is not None:
+        # A model may name times that no calendar has.
+        with suppress(OverflowError, ValueError):
+            shown |= {f"{name}Time": _iso(clip_start, time) for name, time in times.items()}
+    return {**shown, "caption": _cut(interval.caption, TEXT_LIMIT)}
+
+
+def _place(
+    kind: str, place: Sequence[float], label: str, is_clipped: bool, evidence: Evidence | None
+) -> dict[str, Any]:
+    """Write x and y by turns: as shares of the picture, and in pixels where its size is known."""
+    shown = {"label": _cut(label, TEXT_LIMIT), kind: [round(share, 4) for share in place]}
+    if evidence is not None and evidence.source_width and evidence.source_height:
+        sizes = (evidence.source_width, evidence.source_height) * (len(place) // 2)
+        shown["pixels"] = [round(share * size) for share, size in zip(place, sizes, strict=True)]
+    return {**shown, "clipped": True} if is_clipped else shown
+
+
+def _list(key: str, entries: Iterable[str]) -> dict[str, str]:
+    texts = list(entries)
+    return _joined(key, len(texts), _fitting(texts))
+
+
+def _joined(key: str, total: int, kept: Sequence[str]) -> dict[str, str]:
+    """Join JSON texts to a list, and say how many were dropped where there is no room for all."""
+    dropped = total - len(kept)
+    return {
+        key: f"[{','.join(kept)}]",
+        **({f"{key}Dropped": str(dropped)} if dropped else {}),
+    }
+
+
+def _fitting(texts: Sequence[str]) -> list[str]:
+    """Return as many of the first texts as VSS's readers take in one list."""
+    ends = accumulate(len(text) + 1 for text in texts)
+    return [text for text, end in zip(texts, ends, strict=True) if end < REASONING_LIMIT]
+
+
+def _as_json(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _iso(clip_start: datetime, seconds: float) -> str:
+    moment = (clip_start + timedelta(seconds=seconds)).astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _cut(text: str, limit: int = REASONING_LIMIT) -> str:
     """Shorten to what VSS's readers take, with a mark that says so."""
-    if len(text) <= REASONING_LIMIT:
+    if len(text) <= limit:
         return text
-    return text[: REASONING_LIMIT - len(CUT_MARK)] + CUT_MARK
+    return text[: limit - len(CUT_MARK)] + CUT_MARK

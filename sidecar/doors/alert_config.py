@@ -1,9 +1,11 @@
 """VSS's API for alert types and their prompts. Every edit is a new version."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from fastapi import APIRouter
 
+from sidecar.contract.answers import explain_parser
 from sidecar.contract.config import (
     AlertConfigListResponse,
     AlertConfigRequest,
@@ -16,7 +18,7 @@ from sidecar.contract.config import (
     write_response,
 )
 from sidecar.contract.verdict import ErrorResponse
-from sidecar.errors import NotFound
+from sidecar.errors import InvalidRequest, Issue, NotFound
 from sidecar.model import AlertConfig
 from sidecar.ports import PromptBook
 
@@ -25,13 +27,16 @@ _TAKEN: Final[dict[int | str, dict[str, Any]]] = {409: {"model": ErrorResponse}}
 
 
 def alert_config_router(
-    prompts: PromptBook, refusals: dict[int | str, dict[str, Any]]
+    prompts: PromptBook,
+    refusals: dict[int | str, dict[str, Any]],
+    parsers: Collection[str] = (),
 ) -> APIRouter:
     """Build the routes.
 
     Args:
         prompts: where alert types are kept.
         refusals: what any route may answer besides, for the API's description.
+        parsers: names of the custom parsers that an alert type may ask for.
     """
     router = APIRouter(
         prefix="/api/v1/verification/config", tags=["alert-verification-config"], responses=refusals
@@ -43,27 +48,30 @@ def alert_config_router(
             raise NotFound(f"Alert config '{alert_type}' not found")
         return config
 
-    @router.get("")
+    @router.get("", response_model_exclude_none=True)
     async def list_configs() -> AlertConfigListResponse:
         """List the alert types."""
         return write_list(await prompts.list())
 
-    @router.post("", status_code=201, responses=_TAKEN)
+    @router.post("", status_code=201, responses=_TAKEN, response_model_exclude_none=True)
     async def create_config(request: AlertConfigRequest) -> AlertConfigResponse:
         """Add an alert type."""
-        return write_response(await prompts.create(read_request(request)))
+        config = read_request(request)
+        _require_parser(config, parsers)
+        return write_response(await prompts.create(config))
 
-    @router.get("/{alert_type}", responses=_MISSING)
+    @router.get("/{alert_type}", responses=_MISSING, response_model_exclude_none=True)
     async def read_config(alert_type: str) -> AlertConfigResponse:
         """Read an alert type."""
         return write_response(await known(alert_type))
 
-    @router.put("/{alert_type}", responses=_MISSING)
+    @router.put("/{alert_type}", responses=_MISSING, response_model_exclude_none=True)
     async def update_config(
         alert_type: str, update: AlertConfigUpdateRequest
     ) -> AlertConfigResponse:
         """Change what the body names; the rest stays."""
         changed = apply_update(await known(alert_type), update)
+        _require_parser(changed, parsers)
         return write_response(await prompts.replace(changed))
 
     @router.delete("/{alert_type}", responses=_MISSING)
@@ -73,3 +81,9 @@ def alert_config_router(
         return AlertConfigSuccessResponse(message=f"Config '{alert_type}' deleted")
 
     return router
+
+
+def _require_parser(config: AlertConfig, parsers: Collection[str]) -> None:
+    problem = explain_parser(config.rules, parsers) if config.rules else ""
+    if problem:
+        raise InvalidRequest((Issue("body.answer.response_format", "unknown_parser", problem),))

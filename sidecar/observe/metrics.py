@@ -15,6 +15,7 @@ from sidecar.errors import ROWS
 from sidecar.model import Outcome
 from sidecar.settings import MetricsSettings
 
+BROKERS: Final = ("kafka", "streams")
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600)
 
 
@@ -40,6 +41,20 @@ class PrometheusMeter:
         )
         for reason in sorted({row.metric for row in ROWS.values() if row.source}):
             self._failures.labels(reason)
+        self._lag = self._histogram(
+            "alert_bridge_kafka_lag_duration_seconds",
+            "From a record's publication to its being read, of any broker.",
+            "source",
+        )
+        self._put_aside = self._counter(
+            "sidecar_dead_records", "Broker records that are no events.", "source", "reason"
+        )
+        self._lost = self._counter(
+            "sidecar_lost_records", "Records that a broker dropped before they were read.", "source"
+        )
+        for source in BROKERS:
+            self._lag.labels(source)
+            self._lost.labels(source)
         self._processing = self._histogram(
             "alert_bridge_worker_processing_seconds", "From taking an event up to its verdict."
         )
@@ -61,6 +76,19 @@ class PrometheusMeter:
     def accepted(self, *, is_new: bool) -> None:
         """Count a submission."""
         (self._admitted if is_new else self._dropped.labels("dedup")).inc()
+
+    def received(self, source: str, lag_s: float | None) -> None:
+        """Time a record's way."""
+        if lag_s is not None:
+            self._lag.labels(source).observe(lag_s)
+
+    def put_aside(self, source: str, reason: str) -> None:
+        """Count a dead letter."""
+        self._put_aside.labels(source, reason).inc()
+
+    def lost(self, source: str, records: int) -> None:
+        """Count what nobody can get back."""
+        self._lost.labels(source).inc(records)
 
     def decided(self, outcome: str, metric: str, latency_s: float) -> None:
         """Count a verdict."""

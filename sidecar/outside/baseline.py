@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from sidecar.dialect import ServerDialect
 from sidecar.errors import UnsupportedQuestion, VlmInvalidPayload, VlmTimeout
 from sidecar.model import ChatReply, ChatRequest, Frame
 from sidecar.outside.motion import Motion, measure_motion
@@ -30,7 +31,7 @@ class OpenCvBaseline:
         """Return the id that verdicts of this arm carry."""
         return MODEL
 
-    async def dialect(self) -> None:
+    async def dialect(self, *, stale: ServerDialect | None = None) -> None:
         """Return None: there is no server to ask."""
 
     async def complete(self, request: ChatRequest, timeout_s: float) -> ChatReply:

@@ -41,6 +41,19 @@ COMPLETE: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """A picture as it is shown: resized and upright.
+
+    Attributes:
+        picture: height x width x 3, blue-green-red.
+        source: width and height that the upright picture had before it was resized.
+    """
+
+    picture: "Picture"
+    source: Size
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """When the frames of a clip are shown.
 
@@ -99,8 +112,8 @@ def decode_pictures(
     size: Size,
     limits: MediaSettings,
     stop: threading.Event,
-) -> "dict[int, Picture]":
-    """Decode and resize the wanted frames.
+) -> dict[int, Sample]:
+    """Decode and resize the wanted frames, each as it comes: one at full size is held at a time.
 
     Args:
         path: the clip that `timeline` was read from.
@@ -111,28 +124,28 @@ def decode_pictures(
         stop: set to give up early; the result is then incomplete.
 
     Returns:
-        Pictures by tick. A frame that cannot be decoded is replaced by the one shown before it.
+        Samples by tick. A frame that cannot be decoded is replaced by the one shown before it.
 
     Raises:
         MediaTruncated: less than nine tenths of the stretch can be decoded.
         MediaTooManyPixels: a frame is larger than the header says and than the limit.
     """
-    pictures: dict[int, Picture] = {}
+    samples: dict[int, Sample] = {}
     if timeline.timed:
         chosen = frozenset(wanted)
         frames = _decode(path, timeline, chosen, limits, stop)
-        pictures = {t: _resized(f, size) for f in frames if (t := _tick(f)) in chosen}
-    if len(pictures) < len(wanted):
+        samples = {t: _resized(f, size) for f in frames if (t := _tick(f)) in chosen}
+    if len(samples) < len(wanted):
         # Damaged, or a stream that cannot be entered at its key frames.
         every = _decode_all(path, timeline, limits, stop)
-        pictures = {tick: _resized(f, size) for tick, f in _last_before(every, wanted)}
-    last_s = timeline.seconds(max(pictures, default=timeline.shown[0]))
-    if not stop.is_set() and (not pictures or last_s < COMPLETE * timeline.seconds(wanted[-1])):
+        samples = {tick: _resized(f, size) for tick, f in _last_before(every, wanted)}
+    last_s = timeline.seconds(max(samples, default=timeline.shown[0]))
+    if not stop.is_set() and (not samples or last_s < COMPLETE * timeline.seconds(wanted[-1])):
         raise MediaTruncated(f"{path.name} is damaged: only the first {last_s:.1f} s decode.")
-    return pictures
+    return samples
 
 
-def decode_image(path: Path, limits: MediaSettings, fit: Callable[[int, int], Size]) -> "Picture":
+def decode_image(path: Path, limits: MediaSettings, fit: Callable[[int, int], Size]) -> Sample:
     """Decode a picture and resize it to `fit(width, height)`.
 
     Raises:
@@ -261,13 +274,16 @@ def _tick(frame: "VideoFrame") -> int:
     return 0 if tick is None else tick
 
 
-def _resized(frame: "VideoFrame", size: Size) -> "Picture":
+def _resized(frame: "VideoFrame", size: Size) -> Sample:
     """Resize by area and turn upright. swscale does both colour and size in one pass."""
     import numpy as np
 
     small = frame.reformat(size[0], size[1], "bgr24", interpolation=exact_area())
-    picture = small.to_ndarray()
-    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90) % 4), dtype=np.uint8)
+    quarters = round(frame.rotation / 90) % 4
+    picture = np.ascontiguousarray(np.rot90(small.to_ndarray(), quarters), dtype=np.uint8)
+    on_its_side = quarters % 2 == 1
+    source = (frame.height, frame.width) if on_its_side else (frame.width, frame.height)
+    return Sample(picture, source)
 
 
 def exact_area() -> int:

@@ -1,237 +1,277 @@
-"""Finding a server's dialect by a dozen small requests.
+"""Finding a server's dialect by about twenty small requests."""
 
-The frames that the model saw are told by `usage.prompt_tokens` alone: the same clip is sent in
-two widths, and the difference of the two counts is what the added pixels cost, whatever the text
-costs. Two frames share a grid of tokens, one token for each 32 x 32 pixels (Qwen3-VL line).
-"""
-
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
-import orjson
 
-from sidecar.contract.openai import model_ids
-from sidecar.dialect import ReasoningField, ServerDialect, StructuredForm
-from sidecar.errors import VlmServerError, VlmTimeout, VlmUnreachable
-from sidecar.outside.frames import to_mp4
+from sidecar.contract.openai import failure_from_body, model_ids
+from sidecar.dialect import FrameControl, ReasoningField, ServerDialect, StructuredForm
+from sidecar.errors import VlmServerError
+from sidecar.outside.probe_chat import Body, Outcome, ProbeChat, together
+from sidecar.outside.probe_media import (
+    CLIP_FPS,
+    CLIP_FRAMES,
+    FEWER_IMAGES,
+    HEIGHT,
+    MANY_IMAGES,
+    THIN_FPS,
+    THIN_FRAMES,
+    WIDTHS,
+    Ruler,
+    Tokens,
+    image,
+    images_seen,
+    long_video,
+    named_limit,
+    short_video,
+)
+from sidecar.outside.vlm_errors import failure
 
-FRAMES_SENT: Final = 12
-PROBE_FPS: Final = 2
-NARROW: Final = 64
-WIDE: Final = 128
-HEIGHT: Final = 64
-_TOKENS_PER_ADDED_GRID: Final = (WIDE - NARROW) // 32 * (HEIGHT // 32)
-_FRAMES_PER_GRID: Final = 2
 _WORDS: Final = ("azure", "crimson")
 """Words that no model answers by itself to the probe's question."""
-_QUESTION: Final = "Is there a person in the video? Answer yes or no."
+_TOP_LOGPROBS: Final = 20
+"""The most that vLLM gives by default; adapters ask for as many."""
 _READY_PATHS: Final = (
     ("/v1/ready", "rt-vlm"),
     ("/v1/health/ready", "nim"),
     ("/health", "vllm"),
 )
+_INFO_PATHS: Final = ("/version", "/v1/version", "/get_server_info")
+_NO_THINKING: Final[Body] = {"chat_template_kwargs": {"enable_thinking": False}}
+_SCHEMA: Final = {"type": "string", "enum": _WORDS}
+_CONSTRAINTS: Final[Mapping[StructuredForm, Body]] = {
+    StructuredForm.STRUCTURED_OUTPUTS: {"structured_outputs": {"choice": _WORDS}},
+    StructuredForm.CHOICE_FORMAT: {"response_format": {"type": "choice", "choices": _WORDS}},
+    StructuredForm.RESPONSE_FORMAT: {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "word", "schema": _SCHEMA, "strict": True},
+        }
+    },
+}
+"""The best first, where several bind."""
 
-Answer = Mapping[str, Any]
+Fields = Callable[[int], Body]
+"""Makes request fields for a clip of that width."""
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """Asks one endpoint.
+class ClipFacts:
+    """What happens to clips; the names are those of `ServerDialect`."""
 
-    Attributes:
-        url: of the endpoint, including `/v1`.
-        session: to ask with; its headers carry the credentials.
-        timeout_s: for each request.
-    """
-
-    url: str
-    session: aiohttp.ClientSession
-    timeout_s: float
-
-    async def run(self) -> ServerDialect:
-        """Find the dialect.
-
-        Raises:
-            VlmError: the server does not answer, serves no model, or refuses a plain question.
-        """
-        models = model_ids(await self._need(*await self._get(f"{self.url}/models"), "/models"))
-        if not models:
-            raise VlmServerError(f"NoModel: {self.url}/models lists no model")
-        server, version, ready_path = await self._identify()
-        plain = await self._ask(models[0], _text(_QUESTION))
-        message = _message(plain)
-        clip = await self._try(models[0], _video(NARROW), _text(_QUESTION))
-        options = {"media_io_kwargs": {"video": {"fps": 1, "num_frames": -1}}}
-        thinned = clip and await self._try(models[0], _video(NARROW), _text(_QUESTION), **options)
-        structured, thinking_switch = await self._structured(models[0])
-        scored = await self._try(models[0], _text(_QUESTION), logprobs=True, top_logprobs=2)
-        return ServerDialect(
-            server=server,
-            version=version,
-            models=tuple(models),
-            ready_path=ready_path,
-            takes_video=clip is not None,
-            frames_seen=await self._frames_seen(models[0], clip),
-            frames_sent=FRAMES_SENT,
-            media_options=thinned is not None,
-            sets_fps=bool(clip and thinned and _tokens(thinned) < _tokens(clip)),
-            structured=structured,
-            thinking_switch=thinking_switch,
-            reasoning=_reasoning_field(message),
-            content_is_null=message.get("content") is None,
-            logprobs=bool(scored and (_choice(scored).get("logprobs") or {}).get("content")),
-        )
-
-    async def _identify(self) -> tuple[str, str, str]:
-        root = self.url.removesuffix("/v1")
-        _, told = await self._get(f"{root}/version")
-        version = str(told.get("version", ""))
-        server_info, _ = await self._get(f"{root}/get_server_info")
-        if server_info == HTTPStatus.OK:
-            return "sglang", version, "/health"
-        for path, server in _READY_PATHS:
-            status, _ = await self._get(root + path)
-            if status == HTTPStatus.OK:
-                return server, version, path
-        return "unknown", version, ""
-
-    async def _structured(self, model: str) -> tuple[StructuredForm, bool]:
-        """Ask for words that only a constraint can bring about."""
-        switch: Mapping[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}}
-        choice = {"structured_outputs": {"choice": list(_WORDS)}}
-        schema = {"type": "string", "enum": list(_WORDS)}
-        json_schema = {"name": "word", "schema": schema, "strict": True}
-        formats: dict[StructuredForm, Mapping[str, Any]] = {
-            StructuredForm.STRUCTURED_OUTPUTS: choice,
-            StructuredForm.RESPONSE_FORMAT: {
-                "response_format": {"type": "json_schema", "json_schema": json_schema}
-            },
-        }
-        for form, fields in formats.items():
-            for extra in (switch, {}):
-                answer = await self._try(model, _text(_QUESTION), **fields, **extra)
-                content = answer and _message(answer).get("content")
-                if content and content.strip().strip('"') in _WORDS:
-                    return form, bool(extra)
-        return StructuredForm.NONE, False
-
-    async def _frames_seen(self, model: str, narrow: Answer | None) -> int | None:
-        wide = narrow and await self._try(model, _video(WIDE), _text(_QUESTION))
-        if not narrow or not wide or not _tokens(narrow):
-            return None
-        grids = (_tokens(wide) - _tokens(narrow)) // _TOKENS_PER_ADDED_GRID
-        return min(grids * _FRAMES_PER_GRID, FRAMES_SENT)
-
-    async def _try(self, model: str, *parts: Answer, **fields: object) -> Answer | None:
-        """Ask; None when the server refuses this request."""
-        status, answer = await self._post(model, parts, fields)
-        return answer if status == HTTPStatus.OK and answer.get("choices") else None
-
-    async def _ask(self, model: str, *parts: Answer) -> Answer:
-        status, answer = await self._post(model, parts, {})
-        return await self._need(status, answer, "/chat/completions")
-
-    async def _need(self, status: int, answer: Answer, path: str) -> Answer:
-        if status != HTTPStatus.OK:
-            raise VlmServerError(f"HTTPError: {self.url}{path} answers with HTTP {status}")
-        return answer
-
-    async def _post(
-        self, model: str, parts: Sequence[Answer], fields: Mapping[str, object]
-    ) -> tuple[int, Answer]:
-        body = {
-            "model": model,
-            "messages": [{"role": "user", "content": list(parts)}],
-            "max_tokens": 16,
-            "temperature": 0,
-            **fields,
-        }
-        return await self._exchange("POST", f"{self.url}/chat/completions", orjson.dumps(body))
-
-    async def _get(self, url: str) -> tuple[int, Answer]:
-        return await self._exchange("GET", url, None)
-
-    async def _exchange(self, method: str, url: str, body: bytes | None) -> tuple[int, Answer]:
-        timeout = aiohttp.ClientTimeout(total=self.timeout_s)
-        headers = {"Content-Type": "application/json"} if body else None
-        try:
-            async with self.session.request(
-                method, url, data=body, headers=headers, timeout=timeout
-            ) as response:
-                return response.status, _json_object(await response.read())
-        except TimeoutError as error:
-            raise VlmTimeout(f"TimeoutError: {url}: no answer in {self.timeout_s:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise VlmUnreachable(f"{type(error).__name__}: {error}") from error
+    takes_video: bool = False
+    media_options: bool = False
+    loader_fps: float | None = None
+    frames: FrameControl = FrameControl.NONE
 
 
-async def probe_dialect(url: str, api_key: str, timeout_s: float) -> ServerDialect:
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What came of one clip in two widths: whether it was accepted, and its tokens if counted."""
+
+    accepted: bool
+    tokens: Tokens | None
+
+
+async def probe_dialect(
+    url: str, api_key: str, timeout_s: float, *, model: str = ""
+) -> ServerDialect:
     """Find the dialect of an endpoint.
+
+    A request that makes the server fail counts as refused, if it then answers a plain one.
 
     Args:
         url: including `/v1`.
         api_key: sent as a bearer token when not "".
-        timeout_s: for each of about a dozen requests.
+        timeout_s: for each request.
+        model: to ask; "" for the first that the server lists.
 
     Raises:
-        VlmError: the server does not answer, serves no model, or refuses a plain question.
+        VlmError: the server does not answer in time, serves no model, or refuses a plain question.
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     async with aiohttp.ClientSession(headers=headers) as session:
-        return await Probe(url.rstrip("/"), session, timeout_s).run()
+        return await _probe(ProbeChat(url.rstrip("/"), session, timeout_s, model))
 
 
-@cache
-def _clip(width: int) -> bytes:
-    """Make the probe's MP4: a square that walks over a grey picture."""
-    import numpy as np
-
-    pictures = []
-    for number in range(FRAMES_SENT):
-        picture = np.full((HEIGHT, width, 3), 90, np.uint8)
-        left = number * (width - 16) // FRAMES_SENT
-        picture[24:40, left : left + 16] = 230
-        pictures.append(picture)
-    return to_mp4(pictures, Fraction(PROBE_FPS))
-
-
-def _video(width: int) -> Answer:
-    url = f"data:video/mp4;base64,{b64encode(_clip(width)).decode('ascii')}"
-    return {"type": "video_url", "video_url": {"url": url}}
-
-
-def _text(text: str) -> Answer:
-    return {"type": "text", "text": text}
-
-
-def _json_object(body: bytes) -> Answer:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+async def _probe(chat: ProbeChat) -> ServerDialect:
+    models = await _models(chat)
+    chat.model = chat.model or models[0]
+    server, version, ready_path = await _identify(chat)
+    plain = await chat.ask_plainly()
+    clips = await _clips(chat, plain)
+    max_images = await _max_images(chat, plain)
+    structured, thinking_switch = await _structured(chat)
+    scored = await chat.ask(logprobs=True, top_logprobs=_TOP_LOGPROBS, max_tokens=1)
+    if chat.broke_down:
+        await chat.ask_plainly()
+    return ServerDialect(
+        server=server,
+        version=version,
+        models=models,
+        ready_path=ready_path,
+        takes_video=clips.takes_video,
+        max_images=max_images,
+        loader_fps=clips.loader_fps,
+        frames=clips.frames,
+        media_options=clips.media_options,
+        structured=structured,
+        thinking_switch=thinking_switch,
+        reasoning=_reasoning_field(plain.message),
+        content_is_null=plain.message.get("content") is None,
+        logprobs=scored.has_logprobs,
+    )
 
 
-def _choice(answer: Answer) -> Answer:
-    return dict(answer["choices"][0])
+async def _models(chat: ProbeChat) -> tuple[str, ...]:
+    answer = await chat.get(f"{chat.url}/models")
+    if answer.status != HTTPStatus.OK:
+        raise failure(answer.status, answer.body)
+    models = model_ids(answer.body)
+    if not models:
+        raise VlmServerError(f"NoModel: {chat.url}/models lists no model")
+    return models
 
 
-def _message(answer: Answer) -> Answer:
-    return dict(_choice(answer).get("message") or {})
+async def _identify(chat: ProbeChat) -> tuple[str, str, str]:
+    """Return the server's kind, its version, and the path that tells when it is ready."""
+    root = chat.url.removesuffix("/v1")
+    paths = [*_INFO_PATHS, *(path for path, _ in _READY_PATHS)]
+    answers = await together(chat.get(root + path) for path in paths)
+    there = {
+        path: answer.body
+        for path, answer in zip(paths, answers, strict=True)
+        if answer.status == HTTPStatus.OK
+    }
+    release = there.get("/v1/version", {}).get("release")
+    version = str(there.get("/version", {}).get("version") or release or "")
+    if "/get_server_info" in there:
+        return "sglang", version, "/health"
+    for path, server in _READY_PATHS:
+        if path in there:
+            is_known = server != "vllm" or "/version" in there
+            return server if is_known else "unknown", version, path
+    return "unknown", version, ""
 
 
-def _tokens(answer: Answer) -> int:
-    return int((answer.get("usage") or {}).get("prompt_tokens") or 0)
+async def _clips(chat: ProbeChat, plain: Outcome) -> ClipFacts:
+    """Find out how many frames are seen without options, and whether options change that."""
+    clip, short = await _weigh(chat, (long_video, _no_fields), (short_video, _no_fields))
+    if not clip.accepted:
+        return ClipFacts()
+    whole, thin = await _weigh(
+        chat, (long_video, _media_options(CLIP_FPS)), (long_video, _media_options(THIN_FPS))
+    )
+    if clip.tokens is None or short.tokens is None:
+        return ClipFacts(takes_video=True, media_options=whole.accepted)
+    ruler = Ruler(plain.tokens, short.tokens)
+    if _is_obeyed(ruler, whole, thin):
+        frames = FrameControl.MEDIA_IO_KWARGS
+    else:
+        frames = await _own_frame_fields(chat, ruler)
+    return ClipFacts(
+        takes_video=True,
+        media_options=whole.accepted,
+        loader_fps=ruler.loader_fps(clip.tokens),
+        frames=frames,
+    )
 
 
-def _reasoning_field(message: Answer) -> ReasoningField:
-    for field in (ReasoningField.REASONING, ReasoningField.REASONING_CONTENT):
-        if field.value in message:
-            return field
+async def _own_frame_fields(chat: ProbeChat, ruler: Ruler) -> FrameControl:
+    whole, thin = await _weigh(
+        chat, (long_video, _frame_fields(CLIP_FRAMES)), (long_video, _frame_fields(THIN_FRAMES))
+    )
+    return FrameControl.FRAME_FIELDS if _is_obeyed(ruler, whole, thin) else FrameControl.NONE
+
+
+async def _weigh(chat: ProbeChat, *clips: tuple[Callable[[int], Body], Fields]) -> list[Weighed]:
+    """Send each clip with its fields in both widths, all at the same time."""
+    outcomes = await together(
+        chat.ask(video(width), max_tokens=1, **fields(width))
+        for video, fields in clips
+        for width in WIDTHS
+    )
+    return [_weighed(*pair) for pair in zip(outcomes[::2], outcomes[1::2], strict=True)]
+
+
+def _weighed(narrow: Outcome, wide: Outcome) -> Weighed:
+    accepted = narrow.is_answer and wide.is_answer
+    is_counted = accepted and narrow.tokens and wide.tokens
+    return Weighed(accepted, Tokens(narrow.tokens, wide.tokens) if is_counted else None)
+
+
+def _is_obeyed(ruler: Ruler, whole: Weighed, thin: Weighed) -> bool:
+    """Tell whether as many frames were seen as were asked for, all of them and some of them."""
+    if whole.tokens is None or thin.tokens is None:
+        return False
+    seen = ruler.frames(thin.tokens)
+    return ruler.frames(whole.tokens) == CLIP_FRAMES and THIN_FRAMES <= seen <= THIN_FRAMES + 1
+
+
+def _no_fields(_width: int) -> Body:
+    return {}
+
+
+def _media_options(fps: int) -> Fields:
+    """Ask vLLM's loader for a rate, and its processor not to thin a clip that came whole."""
+    fields = {
+        "media_io_kwargs": {"video": {"fps": fps}},
+        "mm_processor_kwargs": {"do_sample_frames": False},
+    }
+    return lambda _width: fields
+
+
+def _frame_fields(frames: int) -> Fields:
+    """Ask RT-VLM for so many frames of the clip's own size."""
+    return lambda width: {
+        "num_frames_per_second_or_fixed_frames_chunk": frames,
+        "use_fps_for_chunking": False,
+        "vlm_input_width": width,
+        "vlm_input_height": HEIGHT,
+    }
+
+
+async def _max_images(chat: ProbeChat, plain: Outcome) -> int:
+    one, many = await _send_images(chat, 1, MANY_IMAGES)
+    if not one.is_answer:
+        return 0
+    if many.is_answer:
+        return images_seen(MANY_IMAGES, many.tokens, one.tokens, plain.tokens)
+    _, text = failure_from_body(many.body)
+    named = named_limit(text, MANY_IMAGES)
+    if named is not None:
+        return named
+    fewer = await _send_images(chat, *FEWER_IMAGES)
+    accepted = zip(FEWER_IMAGES, fewer, strict=True)
+    seen = (
+        images_seen(count, answer.tokens, one.tokens, plain.tokens)
+        for count, answer in accepted
+        if answer.is_answer
+    )
+    return max(seen, default=1)
+
+
+async def _send_images(chat: ProbeChat, *counts: int) -> list[Outcome]:
+    return await together(chat.ask(*[image()] * count, max_tokens=1) for count in counts)
+
+
+async def _structured(chat: ProbeChat) -> tuple[StructuredForm, bool]:
+    """Ask for words that only a constraint can bring about, first with thinking switched off."""
+    for extra in (_NO_THINKING, _no_fields(0)):
+        answers = await together(
+            chat.ask(**constraint, **extra) for constraint in _CONSTRAINTS.values()
+        )
+        for form, answer in zip(_CONSTRAINTS, answers, strict=True):
+            if str(answer.message.get("content")).strip().strip('"') in _WORDS:
+                return form, bool(extra)
+    return StructuredForm.NONE, False
+
+
+def _reasoning_field(message: Mapping[str, Any]) -> ReasoningField:
+    for name in (ReasoningField.REASONING, ReasoningField.REASONING_CONTENT):
+        if name.value in message:
+            return name
     return ReasoningField.INLINE

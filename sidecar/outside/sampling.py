@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeVar
 
 from sidecar.model import SamplePlan
 
@@ -14,6 +14,7 @@ _EPSILON_S: Final = 1e-6
 
 Size = tuple[int, int]
 """Width and height in pixels."""
+T = TypeVar("T")
 
 
 def sample_times(duration_s: float, plan: SamplePlan) -> list[float]:
@@ -43,10 +44,16 @@ def shown_at(ticks: Sequence[int], time_base: Fraction, times_s: Sequence[float]
     """
     moments = (ticks[0] + (t + _EPSILON_S) / time_base for t in times_s)
     chosen = list(dict.fromkeys(ticks[bisect_right(ticks, m) - 1] for m in moments))
-    least = min(MIN_FRAMES, len(times_s), len(ticks))
-    if len(chosen) >= least:
-        return chosen
-    return [ticks[i * (len(ticks) - 1) // max(least - 1, 1)] for i in range(least)]
+    least = min(MIN_FRAMES, len(times_s))
+    return chosen if len(chosen) >= least else list(thin_out(ticks, least))
+
+
+def thin_out(items: Sequence[T], most: int | None) -> Sequence[T]:
+    """Take at most so many of a series, evenly spaced: the first and, of several, the last."""
+    if most is None or len(items) <= most:
+        return items
+    steps = max(most - 1, 1)
+    return [items[i * (len(items) - 1) // steps] for i in range(most)]
 
 
 def fit_size(width: int, height: int, count: int, plan: SamplePlan) -> Size:

@@ -1,4 +1,5 @@
--- Schema 1 of the ledger. Times are integer microseconds since 1970-01-01 UTC.
+-- Schema 2 of the ledger; running it again on a file of schema 1 brings that up to date.
+-- Times are integer microseconds since 1970-01-01 UTC.
 
 BEGIN IMMEDIATE;
 
@@ -100,6 +101,22 @@ CREATE TABLE IF NOT EXISTS alert_configs (
     PRIMARY KEY (alert_type_key, version)
 ) STRICT;
 
-PRAGMA user_version = 1;
+-- How answers are read, for the versions of alert types that say so, in the JSON of the API.
+CREATE TABLE IF NOT EXISTS alert_answers (
+    alert_type_key TEXT    NOT NULL,
+    version        INTEGER NOT NULL,
+    answer         BLOB    NOT NULL,
+    PRIMARY KEY (alert_type_key, version)
+) STRICT;
+
+-- Which part of an event a clip shows, for the versions of alert types that say so.
+CREATE TABLE IF NOT EXISTS alert_segments (
+    alert_type_key TEXT    NOT NULL,
+    version        INTEGER NOT NULL,
+    anchor         TEXT    NOT NULL,
+    PRIMARY KEY (alert_type_key, version)
+) STRICT;
+
+PRAGMA user_version = 2;
 
 COMMIT;

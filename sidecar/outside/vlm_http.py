@@ -1,41 +1,30 @@
 """A model's server behind the OpenAI API: vLLM, NIM, RT-VLM, SGLang."""
 
-import asyncio
 import io
-import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
 import orjson
 
-from sidecar.contract.openai import failure_from_body, model_ids, reply_from_completion
+from sidecar.contract.openai import model_ids, reply_from_completion
 from sidecar.dialect import ServerDialect
-from sidecar.errors import (
-    VlmBusy,
-    VlmError,
-    VlmInvalidPayload,
-    VlmRefused,
-    VlmServerError,
-    VlmTimeout,
-    VlmUnreachable,
-)
+from sidecar.errors import VlmError, VlmServerError, VlmUnreachable
 from sidecar.model import ChatReply, ChatRequest
 from sidecar.outside.probe import probe_dialect
+from sidecar.outside.shared import Shared
+from sidecar.outside.vlm_errors import READ_CHARS, failure, redacted, translated
 from sidecar.settings import ArmSettings
 
 _MAX_REPLY_BYTES: Final = 16 * 2**20
-_PROBE_TIMEOUT_S: Final = 5.0
-_CAUSE_CHARS: Final = 150  # as VSS cuts the root cause in its status texts
-_READ_CHARS: Final = 20_000  # of a server's message, before secrets are taken out of it
-
-_SECRETS: Final = (
-    (re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}[^,\s]{0,80},[\w+/=,-]*"), "data:..."),
-    (re.compile(r"//[^/@\s'\"]{1,500}@"), "//***@"),
-    (re.compile(r"(https?://[^\s?'\"]{1,2000})\?[^\s'\"]*"), r"\1?..."),
-)
+_PING_TIMEOUT_S: Final = 5.0
+_SURE_S: Final = 10.0
+"""How long a dialect is believed that was found again exactly as it was: what the server refused
+then was no matter of its dialect, and asking takes about twenty requests."""
+_REPLACED: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_GATEWAY)
+"""Answers after which another server, or another model, may be at the same address."""
 
 
 class HttpVlm:
@@ -52,9 +41,9 @@ class HttpVlm:
         self._name = name
         self._url = settings.url.rstrip("/")
         self._settings = settings
-        self._discovered = ""
-        self._dialect: ServerDialect | None = None
-        self._probing = asyncio.Lock()
+        self._discovered = Shared(self._discover)
+        self._dialect = Shared(self._probe)
+        self._sure_until = 0.0
         self._session: aiohttp.ClientSession | None = None
 
     async def model(self) -> str:
@@ -65,24 +54,28 @@ class HttpVlm:
         """
         if self._settings.model:
             return self._settings.model
-        if not self._discovered:
-            served = await self._served_models()
-            if not served:
-                raise VlmServerError(f"NoModel: {self._url}/models lists no model")
-            self._discovered = served[0]
-        return self._discovered
+        return await self._discovered.get()
 
-    async def dialect(self) -> ServerDialect:
-        """Return what the server accepts: asked once, and again after it failed or refused.
+    async def dialect(self, *, stale: ServerDialect | None = None) -> ServerDialect:
+        """Return what the server accepts, asked once for all callers.
+
+        It is asked again after the connection broke, after a 404, and for `stale`.
+
+        Args:
+            stale: the value that this method returned before, when a request made for it was
+                refused or not obeyed. The server is asked again unless that happened since.
 
         Raises:
-            VlmError: the server does not answer.
+            VlmError: the server does not answer, or refuses a plain question.
         """
-        async with self._probing:
-            if self._dialect is None:
-                key = self._settings.api_key.get_secret_value()
-                self._dialect = await probe_dialect(self._url, key, self._settings.timeout_s)
-            return self._dialect
+        is_current = stale is not None and self._dialect.known is stale
+        if is_current and time.monotonic() >= self._sure_until:
+            self._forget()
+            found = await self._dialect.get()
+            if found == stale:
+                self._sure_until = time.monotonic() + _SURE_S
+            return found
+        return await self._dialect.get()
 
     async def complete(self, request: ChatRequest, timeout_s: float) -> ChatReply:
         """Complete one chat within `timeout_s` and the arm's own limit.
@@ -99,8 +92,8 @@ class HttpVlm:
         body = orjson.dumps(dict(request.body))
         try:
             return reply_from_completion(await self._exchange("/chat/completions", limit_s, body))
-        except VlmError:
-            self._dialect = None  # it may be another server, or the same with other options
+        except VlmUnreachable:
+            self._forget()
             raise
 
     async def ping(self) -> str:
@@ -109,7 +102,7 @@ class HttpVlm:
             served = await self._served_models()
         except VlmError as error:
             return (
-                f"The model server of arm {self._name} at {_redacted(self._url)} does not "
+                f"The model server of arm {self._name} at {redacted(self._url)} does not "
                 f"work: {error.detail}. Start it, or correct arms.{self._name}.url."
             )
         wanted = self._settings.model
@@ -122,12 +115,30 @@ class HttpVlm:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._dialect.close()
+        await self._discovered.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
+    def _forget(self) -> None:
+        """Ask anew: the server may come back as another, or with other options."""
+        self._dialect.forget()
+        self._discovered.forget()
+
+    async def _probe(self) -> ServerDialect:
+        arm = self._settings
+        key = arm.api_key.get_secret_value()
+        return await probe_dialect(self._url, key, arm.timeout_s, model=arm.model)
+
+    async def _discover(self) -> str:
+        served = await self._served_models()
+        if not served:
+            raise VlmServerError(f"NoModel: {self._url}/models lists no model")
+        return served[0]
+
     async def _served_models(self) -> tuple[str, ...]:
-        limit_s = min(_PROBE_TIMEOUT_S, self._settings.timeout_s)
+        limit_s = min(_PING_TIMEOUT_S, self._settings.timeout_s)
         return model_ids(await self._exchange("/models", limit_s))
 
     async def _exchange(
@@ -136,7 +147,7 @@ class HttpVlm:
         """GET, or POST when there is a body, and return the JSON object of a good answer."""
         timeout = aiohttp.ClientTimeout(total=max(limit_s, 0.001))  # 0 would mean no limit
         async with (
-            _translated(limit_s),
+            translated(limit_s),
             self._open_session().request(
                 "GET" if body is None else "POST",
                 self._url + path,
@@ -146,15 +157,15 @@ class HttpVlm:
             ) as response,
         ):
             answer = _decoded(await _read(response))
-        if response.status == HTTPStatus.NOT_FOUND:
-            self._discovered = ""  # the server may serve another model now
+        if response.status in _REPLACED:
+            self._forget()
         if (
             response.status == HTTPStatus.OK
             and isinstance(answer, dict)
             and not answer.get("error")
         ):
             return answer
-        raise _failure(response.status, answer)
+        raise failure(response.status, answer)
 
     def _open_session(self) -> aiohttp.ClientSession:
         """Return the session, which belongs to the running loop and so is made on first use."""
@@ -167,17 +178,6 @@ class HttpVlm:
                 headers=headers, connector=aiohttp.TCPConnector(limit=0)
             )
         return self._session
-
-
-@asynccontextmanager
-async def _translated(limit_s: float) -> AsyncIterator[None]:
-    """Turn what aiohttp raises into our tree."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise VlmTimeout(f"{type(error).__name__}: no answer within {limit_s:.1f} s") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise VlmUnreachable(_root_cause(type(error).__name__, str(error))) from error
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -194,29 +194,4 @@ def _decoded(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return body[:_READ_CHARS].decode(errors="replace")
-
-
-def _failure(status: int, answer: object) -> VlmError:
-    kind, message = failure_from_body(answer)
-    cause = _root_cause(kind or "HTTPError", f"HTTP {status}, {message.strip() or 'no message'}")
-    if status == HTTPStatus.OK or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return VlmServerError(cause)
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        return VlmInvalidPayload(cause)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return VlmBusy(cause)
-    return VlmRefused(cause)
-
-
-def _root_cause(kind: str, text: str) -> str:
-    """Write a cause as VSS does: `<Type>: <text>`, the text cut; secrets and media taken out."""
-    return f"{_redacted(kind)[:60]}: {_redacted(text)[:_CAUSE_CHARS]}"
-
-
-def _redacted(text: str) -> str:
-    """Take media, credentials and query strings (signatures) out of a text that users read."""
-    text = text[:_READ_CHARS]
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
+        return body[:READ_CHARS].decode(errors="replace")

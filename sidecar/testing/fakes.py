@@ -1,9 +1,10 @@
 """Small real implementations of ports, for tests."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from sidecar.model import OutboxEntry
+from sidecar.model import DeadLetter, OutboxEntry
 
 
 class FrozenClock:
@@ -33,6 +34,15 @@ class NullMeter:
     def accepted(self, *, is_new: bool) -> None:
         """Ignore it."""
 
+    def received(self, source: str, lag_s: float | None) -> None:
+        """Ignore it."""
+
+    def put_aside(self, source: str, reason: str) -> None:
+        """Ignore it."""
+
+    def lost(self, source: str, records: int) -> None:
+        """Ignore it."""
+
     def decided(self, outcome: str, metric: str, latency_s: float) -> None:
         """Ignore it."""
 
@@ -44,6 +54,62 @@ class NullMeter:
 
     def observe(self, *, backlog: int, in_flight: int) -> None:
         """Ignore it."""
+
+
+class RecordMeter(NullMeter):
+    """A meter that counts what happens to a broker's records.
+
+    Attributes:
+        counts: how many were `received`, `stored`, `known`, `put_aside` and `lost`.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def accepted(self, *, is_new: bool) -> None:
+        """Count it."""
+        self.counts["stored" if is_new else "known"] += 1
+
+    def received(self, source: str, lag_s: float | None) -> None:
+        """Count it."""
+        del source, lag_s
+        self.counts["received"] += 1
+
+    def put_aside(self, source: str, reason: str) -> None:
+        """Count it."""
+        del source, reason
+        self.counts["put_aside"] += 1
+
+    def lost(self, source: str, records: int) -> None:
+        """Count them."""
+        del source
+        self.counts["lost"] += records
+
+
+class MemoryDeadLetters:
+    """Dead letters in memory.
+
+    Attributes:
+        trouble: while it is not "", nothing can be stored.
+        taken: the letters, in order.
+    """
+
+    def __init__(self, trouble: str = "") -> None:
+        self.trouble = trouble
+        self.taken: list[DeadLetter] = []
+
+    async def put(self, letter: DeadLetter) -> None:
+        """Keep a letter."""
+        if self.trouble:
+            raise ConnectionError(self.trouble)
+        self.taken.append(letter)
+
+    async def ping(self) -> str:
+        """Return what is wrong."""
+        return self.trouble
+
+    async def close(self) -> None:
+        """Do nothing."""
 
 
 class MemorySink:
@@ -68,6 +134,11 @@ class MemorySink:
     def name(self) -> str:
         """The name in the outbox."""
         return self._name
+
+    @property
+    def most_at_once(self) -> int:
+        """How many verdicts may be on their way at the same time."""
+        return 8
 
     async def publish(self, entry: OutboxEntry) -> None:
         """Fail as scripted, then take the entry."""

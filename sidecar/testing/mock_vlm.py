@@ -115,6 +115,13 @@ class MockVlm:
             "gate_open": self._gate.is_set(),
         }
 
+    def reset(self) -> None:
+        """Open the gate and forget the requests so far."""
+        self._gate.set()
+        self._recent.clear()
+        self._total = 0
+        self._peak = self._in_flight
+
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen, on a free port when `port` is 0, and return the URL including `/v1`."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
@@ -198,10 +205,7 @@ class MockVlm:
         return _json(self.stats)
 
     async def _reset(self, _request: web.Request) -> web.Response:
-        self._gate.set()
-        self._recent.clear()
-        self._total = 0
-        self._peak = self._in_flight
+        self.reset()
         return _json(self.stats)
 
 

@@ -9,17 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters._answers import parse_reply
-from sidecar.errors import (
-    AnswerError,
-    TruncatedAnswer,
-    UnparsableAnswer,
-)
-from sidecar.model import ChatReply
+from sidecar.errors import AnswerError, DegenerateAnswer, TruncatedAnswer, UnparsableAnswer
+from sidecar.model import AnswerRules, AnswerShape, ChatReply
+
+RULES = AnswerRules()
 
 HOSTILE = {
-    "json-deep": ('{"a":' * 5000, UnparsableAnswer),
-    "json-deep-closed": ('{"a":' * 5000 + "1" + "}" * 5000, UnparsableAnswer),
+    "json-deep": ('{"a":' * 3000, UnparsableAnswer),
+    "json-deep-closed": ('{"a":' * 3000 + "1" + "}" * 3000, UnparsableAnswer),
     "too-long": ("yes " * 100_000, UnparsableAnswer),
+    "long-answer": ("Yes. " + " ".join(map(str, range(5000))), UnparsableAnswer),
+    "long-loop": ("yes " * 10_000, DegenerateAnswer),
+    "many-tags": ("<think>" * 1000, DegenerateAnswer),
+    "many-fences": ("```" * 1000 + "yes", DegenerateAnswer),
+    "many-keys": (
+        "{" + ",".join(f'"k{i}":1' for i in range(300)) + ',"verdict":true}',
+        UnparsableAnswer,
+    ),
+    "many-answers": ("".join(f"{i} Answer: yes. " for i in range(99)), DegenerateAnswer),
 }
 
 
@@ -29,7 +36,7 @@ HOSTILE = {
 def test_hostile_answers_are_errors(content, expected):
     """Answers made to exhaust the parser are refused like any other that is no verdict."""
     with pytest.raises(expected) as caught:
-        parse_reply(ChatReply(content))
+        parse_reply(ChatReply(content), RULES)
 
     assert type(caught.value) is expected
     assert caught.value.detail
@@ -39,12 +46,12 @@ def test_hostile_answers_are_errors(content, expected):
 def test_every_kind_of_cut_counts(finish_reason):
     """Prose that the server ended for another reason than its end is truncated."""
     with pytest.raises(TruncatedAnswer):
-        parse_reply(ChatReply("Yes, the worker", finish_reason=finish_reason))
+        parse_reply(ChatReply("Yes, the worker", finish_reason=finish_reason), RULES)
 
 
 def test_reasoning_beside_the_content_is_kept():
     """The server's reasoning field and inline thinking both end in `reasoning`."""
-    finding = parse_reply(ChatReply("<think>inline</think>no", reasoning="apart"))
+    finding = parse_reply(ChatReply("<think>inline</think>no", reasoning="apart"), RULES)
 
     assert finding.confirmed is False
     assert finding.reasoning == "apart\ninline"
@@ -52,7 +59,7 @@ def test_reasoning_beside_the_content_is_kept():
 
 def test_prose_beside_the_verdict_is_the_description():
     """The description is what follows the verdict word."""
-    finding = parse_reply(ChatReply("<think>Look.</think>\n**Yes**, because he falls."))
+    finding = parse_reply(ChatReply("<think>Look.</think>\n**Yes**, because he falls."), RULES)
 
     assert finding.reasoning == "Look."
     assert finding.description == "because he falls."
@@ -61,7 +68,7 @@ def test_prose_beside_the_verdict_is_the_description():
 @pytest.mark.parametrize("confidence", ["1.5", '"high"', "-0.1", "true", "null", "NaN"])
 def test_a_confidence_that_is_no_probability_is_dropped(confidence):
     """Only numbers from 0 to 1 are confidences."""
-    finding = parse_reply(ChatReply(f'{{"verdict": "yes", "confidence": {confidence}}}'))
+    finding = parse_reply(ChatReply(f'{{"verdict": "yes", "confidence": {confidence}}}'), RULES)
 
     assert finding.confidence is None
 
@@ -104,7 +111,7 @@ def test_a_confidence_that_is_no_probability_is_dropped(confidence):
         ),
         pytest.param([{"yes": 1.0}], "yes", None, id="no-alternatives"),
         pytest.param([], "yes", None, id="no-logprobs"),
-        pytest.param([{"yes": 0.9, "no": 0.1}], "Yes, he falls.", None, id="more-than-a-word"),
+        pytest.param([{"yes": 0.9, "no": 0.1}], "Yes, he falls.", None, id="other-text"),
         pytest.param([{"no": 0.9, "yes": 0.1}], "yes", None, id="of-another-answer"),
         pytest.param([{"yes": 0.0, "no": 0.0}], "yes", None, id="no-mass"),
     ],
@@ -115,23 +122,88 @@ def test_confidence_of_a_bare_verdict(tokens, content, expected):
         {token: math.log(p) if p else -math.inf for token, p in token_.items()} for token_ in tokens
     )
 
-    confidence = parse_reply(ChatReply(content, top_logprobs=logprobs)).confidence
+    confidence = parse_reply(ChatReply(content, top_logprobs=logprobs), RULES).confidence
 
     assert confidence == (expected if expected is None else pytest.approx(expected))
+
+
+INVERTED = AnswerRules(verdict_mapping={"true": "no", "false": "yes"})
+LABELS = AnswerRules(verdict_field="label", verdict_mapping={"unsafe": "yes", "safe": "no"})
+TIMELINE = AnswerRules(shape=AnswerShape.TIMELINE)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "at", "others", "rules", "expected"),
+    [
+        pytest.param(['{"', "verdict", '":', " true", "}"], 3, " false", RULES, 0.8, id="true"),
+        pytest.param(['{"', "verdict", '":', " false", "}"], 3, " true", RULES, 0.8, id="false"),
+        pytest.param(['{"', "verdict", '":', ' "', "yes", '"}'], 4, "no", RULES, 0.8, id="word"),
+        pytest.param(['{"verdict', '":', ' "yes', '"}'], 2, ' "no', RULES, 0.8, id="with-quote"),
+        pytest.param(['{"verdict":', '"', "A", '"}'], 2, "B", RULES, 0.8, id="letter"),
+        pytest.param(['{"verdict":', " 1", "}"], 1, " 0", RULES, 0.8, id="digit"),
+        pytest.param(['{"verdict":"', "con", 'firmed"}'], 1, "re", RULES, 0.8, id="two-tokens"),
+        pytest.param(
+            [
+                "<think>",
+                '{"verdict": "',
+                "no",
+                '"}',
+                "</think>",
+                "\n\n",
+                '{"verdict": "',
+                "Yes",
+                '"}',
+            ],
+            *(7, " no", RULES, 0.8),
+            id="thinking-before",
+        ),
+        pytest.param(
+            ["```", "json\n", '{"verdict": "', "yes", '"}', "\n```", "<|im_end|>"],
+            *(3, "No", RULES, 0.8),
+            id="fenced",
+        ),
+        pytest.param(['{"is_false_alarm":', " true", "}"], 1, " false", RULES, 0.8, id="key"),
+        pytest.param(['{"verdict":', " true", "}"], 1, " false", INVERTED, 0.8, id="inverted"),
+        pytest.param(['{"label": "', "uns", 'afe"}'], 1, "safe", LABELS, 0.8, id="mapped"),
+        pytest.param(
+            ['{"verdict": "', "yes", '", "events": []}'], 1, "no", TIMELINE, 0.8, id="timeline"
+        ),
+        pytest.param(["Yes", ",", " he falls."], 0, "No", RULES, 0.8, id="prose"),
+        pytest.param(["**", "No", "**", "\nNobody falls."], 1, "Yes", RULES, 0.8, id="prose-bold"),
+        pytest.param(["(", "A", ")", " Possible"], 1, "B", RULES, 0.8, id="prose-option"),
+        pytest.param(
+            ["He falls.", "\n", "Final answer: ", "yes"], 3, "no", RULES, None, id="announced"
+        ),
+        pytest.param(['{"verdict": "y', "es", '"}'], 0, "n", RULES, None, id="glued-to-the-key"),
+        pytest.param(
+            ['{"verdict": "', "yes", '", "confirmed": true}'], 1, "no", RULES, None, id="two-keys"
+        ),
+        pytest.param(["{'verdict': '", "yes", "',}"], 1, "no", RULES, None, id="repaired"),
+    ],
+)
+def test_confidence_of_a_verdict_in_an_answer(pieces, at, others, rules, expected):
+    """The confidence is read where the verdict's word starts, in JSON and at the start of prose."""
+    tokens = [{piece: math.log(0.9), "?": math.log(0.1)} for piece in pieces]
+    tokens[at] = {pieces[at]: math.log(0.4), others: math.log(0.1), "maybe": math.log(0.5)}
+    content = "".join(pieces).removesuffix("<|im_end|>")
+
+    finding = parse_reply(ChatReply(content, top_logprobs=tuple(tokens)), rules)
+
+    assert finding.confidence == (expected if expected is None else pytest.approx(expected))
 
 
 def test_the_model_s_own_confidence_counts_without_logprobs_of_a_word():
     """JSON keeps its `confidence` field also when the server sends logprobs."""
     reply = ChatReply('{"verdict": "yes", "confidence": 0.4}', top_logprobs=({"{": 0.0, "a": -9},))
 
-    assert parse_reply(reply).confidence == 0.4
+    assert parse_reply(reply, RULES).confidence == 0.4
 
 
 def test_extra_fields_are_bounded():
     """At most 16 further fields of 1000 characters are taken over."""
-    fields = ", ".join(f'"field{i}": "{"x" * 2000}"' for i in range(40))
+    fields = ", ".join(f'"field{i}": "{"x" * 1050}"' for i in range(17))
 
-    extra = parse_reply(ChatReply(f'{{"verdict": "yes", {fields}}}')).extra
+    extra = parse_reply(ChatReply(f'{{"verdict": "yes", {fields}}}'), RULES).extra
 
     assert len(extra) == 16
     assert {1000} == {len(value) for value in extra.values()}
@@ -182,15 +254,16 @@ FRAGMENTS = st.sampled_from(
     content=st.one_of(st.none(), st.text(), st.lists(FRAGMENTS, max_size=40).map("".join)),
     reasoning=st.one_of(st.none(), st.text(max_size=20)),
     finish_reason=st.sampled_from(["stop", "length", ""]),
+    rules=st.sampled_from([RULES, LABELS, INVERTED, TIMELINE, AnswerRules(needs_json=True)]),
 )
-def test_parsing_ends_in_a_finding_or_an_answer_error(content, reasoning, finish_reason):
+def test_parsing_ends_in_a_finding_or_an_answer_error(content, reasoning, finish_reason, rules):
     """Whatever a model writes, the parser raises nothing but AnswerError."""
     try:
-        finding = parse_reply(ChatReply(content, reasoning, finish_reason))
+        finding = parse_reply(ChatReply(content, reasoning, finish_reason), rules)
     except AnswerError:
         return
 
-    assert finding.confirmed in (True, False)
+    assert finding.confirmed in (True, False) or rules is TIMELINE
 
 
 @settings(max_examples=60, deadline=None)
@@ -200,6 +273,35 @@ def test_parsing_takes_linear_time(fragment):
     text = (fragment * 100_000)[:100_000]
     started = time.process_time()
     with suppress(AnswerError):
-        parse_reply(ChatReply(text))
+        parse_reply(ChatReply(text), RULES)
 
     assert time.process_time() - started < 1.0
+
+
+HOSTILE_PIECES = [
+    *("{", '{"a"', '{"a":', '{"a":1} ', "[{]", "<", "<think", "<think>", "</think>", "\\<think>"),
+    *("<answer>yes</answer>", "```", "```json\n", "<|im_end|>", "a", '"', "\\", ",", " ", "\n"),
+    *("Answer: yes. ", "yes no ", "cannot be x ", "sorry.", "\\boxed{yes}", "はい、", "A) B "),
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE_PIECES)
+@pytest.mark.parametrize("size", [19_000, 100_000])
+def test_hostile_answers_cost_little(piece, size):
+    """No repeated piece takes longer than 20 ms, ten times what is measured on a quiet machine."""
+    reply = ChatReply("yes " + (piece * size)[:size] + "x")
+    seconds = []
+    for _ in range(3):
+        started = time.process_time()
+        with suppress(AnswerError):
+            parse_reply(reply, RULES)
+        seconds.append(time.process_time() - started)
+
+    assert min(seconds) < 0.02
+
+
+def test_a_long_train_of_thought_is_no_long_answer():
+    """Only what follows the thinking has to be short."""
+    finding = parse_reply(ChatReply(f"<think>{'He walks on. ' * 7000}</think>yes"), RULES)
+
+    assert finding.confirmed is True

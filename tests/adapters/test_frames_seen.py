@@ -69,6 +69,54 @@ def test_clips_that_the_processor_shrinks_are_not_taken_for_thinned(
     assert frames == frames_seen(request, ChatReply("yes", prompt_tokens=tokens), FACTS)
 
 
+@pytest.mark.parametrize(
+    ("size", "frames", "tokens"),
+    [((960, 540), 8, 2231), ((1920, 1080), 20, 12199)],
+)
+def test_counts_of_a_hosted_nim_are_understood(
+    size: tuple[int, int], frames: int, tokens: int
+) -> None:
+    """A NIM samples at 4 fps; its counts for 2 s and 5 s clips leave 159 tokens of text both."""
+    width, height = size
+    evidence = Evidence(
+        EvidenceForm.VIDEO,
+        MediaType.VIDEO,
+        timestamps_s=(0.0,) * frames,
+        width=width,
+        height=height,
+    )
+    message = {"role": "user", "content": [{"type": "text", "text": "word " * 150}]}
+    request = ChatRequest({"messages": [message]}, evidence)
+
+    assert frames == frames_seen(request, ChatReply("yes", prompt_tokens=tokens), FACTS)
+    assert frames - 2 == frames_seen(request, ChatReply("yes", prompt_tokens=tokens - 8), FACTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        # counted with the vocabulary of Qwen
+        ("Is anyone on the ladder without a hardhat and safety vest? Answer yes or no. " * 20, 361),
+        ("梯子の上に、ヘルメットと安全ベストを着用していない人がいますか。" * 10, 200),
+        ('Answer as JSON: {"verdict": true, "severity": 3, "seen_at": "00:12.50"}\n' * 10, 300),
+    ],
+)
+def test_small_frames_are_not_lost_behind_a_long_prompt(text: str, tokens: int) -> None:
+    """No frame is missed that was seen, and half of the frames of 64 x 64 are missed for sure."""
+    evidence = Evidence(
+        EvidenceForm.VIDEO, MediaType.VIDEO, timestamps_s=(0.0,) * 40, width=64, height=64
+    )
+    message = {"role": "user", "content": [{"type": "text", "text": text}]}
+    request = ChatRequest({"messages": [message]}, evidence)
+
+    def seen(grids: int) -> int | None:
+        reply = ChatReply("yes", prompt_tokens=tokens + 8 + grids * (4 + 8))
+        return frames_seen(request, reply, FACTS)
+
+    assert seen(20) == 40
+    assert (seen(5) or 0) < 36
+
+
 def test_pictures_have_a_grid_each() -> None:
     """Frames sent as images are not merged in pairs."""
     request = _request(EvidenceForm.FRAMES, 8, 448)
@@ -81,8 +129,8 @@ def test_small_pictures_are_enlarged() -> None:
     """The processor makes a picture of 64x64 one of 256x256, which is 64 tokens."""
     request = _request(EvidenceForm.FRAMES, 4, 64)
 
-    assert 4 == frames_seen(request, ChatReply("yes", prompt_tokens=4 * 66 + 20), FACTS)
-    assert 2 == frames_seen(request, ChatReply("yes", prompt_tokens=2 * 66 + 20), FACTS)
+    assert 4 == frames_seen(request, ChatReply("yes", prompt_tokens=4 * 66 + 27), FACTS)
+    assert 2 == frames_seen(request, ChatReply("yes", prompt_tokens=2 * 66 + 27), FACTS)
 
 
 @pytest.mark.parametrize(

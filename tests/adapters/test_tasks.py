@@ -4,20 +4,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters._tasks import (
-    Box,
-    Interval,
-    Point,
-    parse_boxes,
-    parse_points,
-    parse_timeline,
-    parse_timestamp,
+from adapters._answers import parse_reply
+from adapters._tasks import parse_timestamp
+from sidecar.errors import (
+    AnswerError,
+    DegenerateAnswer,
+    EmptyAnswer,
+    TruncatedAnswer,
+    UnparsableAnswer,
 )
-from sidecar.errors import AnswerError, EmptyAnswer, TruncatedAnswer, UnparsableAnswer
-from sidecar.model import ChatReply
+from sidecar.model import AnswerRules, AnswerShape, Box, ChatReply, Interval, Point
 
 EVENT = '{"start": "00:00.10", "end": "00:05.70", "caption": "A car stops."}'
 STOPS = Interval(0.1, 5.7, "A car stops.")
+
+
+def parse_timeline(reply):
+    return parse_reply(reply, AnswerRules(shape=AnswerShape.TIMELINE)).timeline
+
+
+def parse_boxes(reply):
+    return parse_reply(reply, AnswerRules(shape=AnswerShape.BOXES)).boxes
+
+
+def parse_points(reply):
+    return parse_reply(reply, AnswerRules(shape=AnswerShape.POINTS)).points
 
 
 @pytest.mark.parametrize(
@@ -103,10 +114,13 @@ def test_a_timeline_in_the_reasoning_field_is_found():
         pytest.param("Between 00:05 and 00:17.", "stop", UnparsableAnswer, id="prose"),
         pytest.param("[1, 2]", "stop", UnparsableAnswer, id="no-objects"),
         pytest.param(f"[{EVENT}] [{EVENT}]", "stop", UnparsableAnswer, id="two-lists"),
+        pytest.param(f'[{EVENT}] {{"a": 1}}', "stop", UnparsableAnswer, id="odd-object"),
+        pytest.param('{"events": [{}], "more": [{}]}', "stop", UnparsableAnswer, id="two-inside"),
+        pytest.param(f"[{', '.join([EVENT] * 9)}]", "stop", DegenerateAnswer, id="loop"),
         pytest.param('[{"start": "00:01"}]', "stop", UnparsableAnswer, id="no-end"),
         pytest.param('[{"start": 2, "end": 1}]', "stop", UnparsableAnswer, id="backwards"),
         pytest.param("[" * 5000 + "]" * 5000, "stop", UnparsableAnswer, id="deep"),
-        pytest.param("[{]" * 20_000 + "}" * 20_000, "stop", UnparsableAnswer, id="long-broken"),
+        pytest.param("[{]" * 4000 + "}" * 4000, "stop", UnparsableAnswer, id="long-broken"),
     ],
 )
 def test_what_is_no_timeline_is_an_error(content, finish_reason, expected):
@@ -167,3 +181,29 @@ def test_tasks_end_in_values_or_an_answer_error(parse, content):
         return
 
     assert isinstance(found, tuple)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f"[{EVENT}]", None),
+        (f'{{"verdict": "yes", "events": [{EVENT}]}}', True),
+        (f'{{"verdict": "no"}}\n[{EVENT}]', False),
+        (f'[{EVENT}]\n{{"detected": true}}', True),
+        (EVENT[:-1] + ', "verdict": "no"}', False),
+    ],
+)
+def test_a_verdict_around_or_beside_the_list_counts(content, expected):
+    """A list has no verdict of its own; an object around or beside it may hold one."""
+    finding = parse_reply(ChatReply(content), AnswerRules(shape=AnswerShape.TIMELINE))
+
+    assert finding.timeline == (STOPS,)
+    assert finding.confirmed is expected
+
+
+def test_a_required_verdict_field_has_to_be_there():
+    """With a `verdict_field`, a list alone is not enough."""
+    rules = AnswerRules(shape=AnswerShape.TIMELINE, verdict_field="verdict")
+
+    with pytest.raises(UnparsableAnswer, match="'verdict'"):
+        parse_reply(ChatReply(f"[{EVENT}]"), rules)

@@ -15,7 +15,7 @@ from sidecar.contract.config import (
     write_list,
     write_response,
 )
-from sidecar.model import AlertConfig
+from sidecar.model import AlertConfig, AnswerRules, AnswerShape
 
 STORED = AlertConfig("collision", "Crash?", "S", "E", {"max_tokens": 10, "num_frames": 4}, "C")
 
@@ -76,9 +76,9 @@ def test_update_merges_parameters() -> None:
 
 
 def test_response_shows_iso_times() -> None:
-    """Times are ISO 8601 with a zone, and empty when there is none yet."""
+    """Times are ISO 8601 with a zone, empty when there is none yet; without `answer` as in VSS."""
     moment = datetime(2026, 1, 31, 8, tzinfo=UTC)
-    response = write_response(replace(STORED, created_at=moment)).model_dump()
+    response = write_response(replace(STORED, created_at=moment)).model_dump(exclude_none=True)
 
     assert response == {
         "alert_type": "collision",
@@ -97,3 +97,43 @@ def test_list_is_counted() -> None:
     answer = write_list([STORED, STORED]).model_dump()
 
     assert (answer["status"], answer["count"], len(answer["configs"])) == ("success", 2, 2)
+
+
+def test_answer_rules_come_with_a_request_and_are_shown_again() -> None:
+    """What was set can be read back and sent again."""
+    answer = {"shape": "boxes", "response_format": "auto", "abstain": [0.4, 0.6]}
+    body = {"alert_type": "fire", "prompt": "Fire?", "answer": answer}
+    config = read_request(AlertConfigRequest.model_validate(body))
+
+    assert config.rules == AnswerRules(AnswerShape.BOXES, abstain=(0.4, 0.6))
+    assert write_response(config).answer == answer
+
+
+def test_update_replaces_answer_rules_as_a_whole_or_keeps_them() -> None:
+    """Absent and null keep them; rules that are there replace all, because they belong together."""
+    rules = AnswerRules(needs_json=True, verdict_field="x", abstain=(0.1, 0.2))
+    stored = replace(STORED, rules=rules)
+
+    def answer_after(**body: Any) -> AnswerRules | None:
+        return apply_update(stored, AlertConfigUpdateRequest.model_validate(body)).rules
+
+    assert answer_after(prompt="New?") == rules
+    assert answer_after(answer=None) == rules
+    assert answer_after(answer={"shape": "points"}) == AnswerRules(AnswerShape.POINTS)
+
+
+def test_japanese_passes_unchanged() -> None:
+    """A prompt, a category and rules in Japanese come out as they went in."""
+    body: dict[str, Any] = {
+        "alert_type": "転倒",
+        "prompt": "人が倒れていますか。「はい」か「いいえ」で答えてください。",
+        "answer": {
+            "json_parser": {"verdict_field": "判定", "verdict_mapping": {"はい": "YES"}},
+            "perspectives": ["床が濡れているか"],
+        },
+    }
+    config = read_request(AlertConfigRequest.model_validate(body))
+    shown = write_response(config).model_dump(exclude_none=True)
+
+    assert (config.alert_type, config.prompt) == (body["alert_type"], body["prompt"])
+    assert body["answer"].items() <= shown["answer"].items()

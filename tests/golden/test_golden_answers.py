@@ -1,10 +1,12 @@
 """Answers of the models as they are known to come, and what every adapter makes of them.
 
 Each file holds the answers of one family of models: `both` of every one, the others of those whose
-name starts with the file's. Fields that `expect` leaves out are not checked.
+name starts with the file's. `rules` are the fields of `AnswerRules` that are not the default.
+Fields that `expect` leaves out are not checked.
 """
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from sidecar.contract.openai import reply_from_completion
 from sidecar.core.plugins import load_object
 from sidecar.errors import AnswerError, row_of
-from sidecar.model import ChatReply
+from sidecar.model import AnswerRules, AnswerShape, ChatReply
 from sidecar.settings import DEFAULT_ADAPTERS
 
 FILES = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.json"))}
@@ -22,7 +24,7 @@ ADAPTERS = {
     for name, target in DEFAULT_ADAPTERS.items()
     if load_object(target, "adapters").profile.is_vlm
 }
-VERDICTS = {True: "confirmed", False: "rejected"}
+VERDICTS = {True: "confirmed", False: "rejected", None: None}
 
 
 def cases():
@@ -35,10 +37,10 @@ def cases():
     ]
 
 
-def reading(adapter, reply):
+def reading(adapter, reply, rules):
     """Read a reply into the shape of `expect`."""
     try:
-        finding = adapter.parse_reply(reply)
+        finding = adapter.parse_reply(reply, rules)
     except AnswerError as error:
         return {"verdict": "verification-failed", "failure": row_of(error).reason}
     return {
@@ -48,13 +50,28 @@ def reading(adapter, reply):
         "reasoning": finding.reasoning,
         "confidence": finding.confidence,
         "extra": dict(finding.extra),
+        "timeline": listed(finding.timeline),
+        "boxes": listed(finding.boxes),
+        "points": listed(finding.points),
     }
+
+
+def listed(items):
+    return None if items is None else [list(astuple(item)) for item in items]
+
+
+def rules_of(answer):
+    """Build the rules of an answer from JSON."""
+    rules = dict(answer.get("rules", {}))
+    rules["shape"] = AnswerShape(rules.get("shape", "verdict"))
+    rules["reasoning_fields"] = tuple(rules.get("reasoning_fields", ()))
+    return AnswerRules(**rules)
 
 
 @pytest.mark.parametrize(("name", "answer"), cases())
 def test_every_adapter_reads_the_golden_answers_of_its_family(name, answer):
     """An answer gives the verdict that a careful reader would see in it, or the right failure."""
-    found = reading(ADAPTERS[name], ChatReply(**answer["reply"]))
+    found = reading(ADAPTERS[name], ChatReply(**answer["reply"]), rules_of(answer))
 
     assert answer["expect"] == {key: found.get(key) for key in answer["expect"]}
 
@@ -69,7 +86,9 @@ def test_a_completion_with_a_golden_answer_reads_the_same(family, field):
         message = {"role": "assistant", "content": reply["content"], field: reply["reasoning"]}
         choice = {"index": 0, "message": message, "finish_reason": reply["finish_reason"]}
 
-        found = reading(ADAPTERS[name], reply_from_completion({"choices": [choice]}))
+        wired = reply_from_completion({"choices": [choice]})
+
+        found = reading(ADAPTERS[name], wired, rules_of(answer))
 
         assert answer["expect"] == {key: found.get(key) for key in answer["expect"]}, answer["id"]
 

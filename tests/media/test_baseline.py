@@ -19,6 +19,7 @@ from sidecar.errors import (
     VlmTimeout,
 )
 from sidecar.model import (
+    AnswerRules,
     ChatReply,
     ChatRequest,
     Clip,
@@ -79,7 +80,7 @@ async def verdict_on(path: Path, event: VerifyEvent, baseline: OpenCvBaseline) -
     """Go the whole way of an event through the adapter and the backend."""
     question = Question(event, Prompt("motion", "?"), await evidence_of(path), Sampling(), "m")
     reply = await baseline.complete(ADAPTER.build_request(question), 10)
-    return ADAPTER.parse_reply(reply)
+    return ADAPTER.parse_reply(reply, AnswerRules())
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,7 @@ def test_questions_beyond_the_baseline_are_refused(
 def test_replies_of_others_are_no_verdict(content: str | None, error: type[Exception]) -> None:
     """Only the baseline's own grammar is read."""
     with pytest.raises(error):
-        ADAPTER.parse_reply(ChatReply(content))
+        ADAPTER.parse_reply(ChatReply(content), AnswerRules())
 
 
 async def test_the_backend_refuses_what_it_cannot_compare(baseline: OpenCvBaseline) -> None:

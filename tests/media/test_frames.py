@@ -159,8 +159,8 @@ def test_skipping_packets_changes_no_pixel(
 
     assert list(sampled) == list(wanted)
     assert all(
-        np.array_equal(picture, shown)
-        for picture, shown in zip(sampled.values(), whole[3::13], strict=True)
+        np.array_equal(sample.picture, shown)
+        for sample, shown in zip(sampled.values(), whole[3::13], strict=True)
     )
 
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,10 @@ DEFAULT_PYTHON: Final = HERE.parents[1] / ".venv-vllm" / "bin" / "python"
 START_TIMEOUT_S: Final = 240
 STOP_TIMEOUT_S: Final = 20
 MODEL_IDS: Final = {"reason2": "nvidia/Cosmos-Reason2-8B", "cosmos3": "nvidia/Cosmos3-Nano"}
+FAMILIES: Final = {"reason2": "reason2", "cosmos3-nano": "cosmos3"}
+"""Architectures by the names of their arms."""
+PARSER: Final = ("--reasoning-parser", "qwen3")
+OPTIONS: Final = ("--trust-request-mm-kwargs",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +40,27 @@ def find_python() -> Path | None:
 
 
 @contextmanager
-def run_vllm(python: Path, family: str, folder: Path) -> Iterator["StartingVllm"]:
+def run_vllm(
+    python: Path, family: str, folder: Path, *, flags: Sequence[str] = (), port: int = 0
+) -> Iterator["StartingVllm"]:
     """Start a server for `family` ("reason2" or "cosmos3"), and end it with the context.
 
     Args:
         python: of the environment that has vLLM.
         family: which architecture to serve.
-        folder: empty or new; takes the model and the log.
+        folder: takes the model, unless it has one, and the log.
+        flags: further command-line options.
+        port: to listen on; 0 takes a free one.
     """
     model = folder / "model"
-    subprocess.run([python, HERE / "tiny_model.py", model, family], check=True, capture_output=True)
+    if not model.exists():
+        make_model = [python, HERE / "tiny_model.py", model, family]
+        subprocess.run(make_model, check=True, capture_output=True)
     log = folder / "vllm.log"
-    port = find_free_port()
+    port = port or find_free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            build_command(python, model, MODEL_IDS[family], port),
+            [*build_command(python, model, MODEL_IDS[family], port), *flags],
             env=build_environment(),
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -29,6 +29,7 @@ class World:
         answer: of the model.
         vlm_down: nobody listens where the model should be.
         arm: further settings of the arm.
+        parser: class that reads the answers.
     """
 
     vst: Mapping[str, Scripted] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class World:
     answer: ScriptedAnswer = field(default_factory=ScriptedAnswer)
     vlm_down: bool = False
     arm: Mapping[str, Any] = field(default_factory=dict)
+    parser: str = ""
 
 
 class RaisingParser:
@@ -53,11 +55,11 @@ class ListParser:
 
 
 def _parser(name: str) -> World:
-    return World(arm={"response_parser": f"service.test_failure_table.{name}"})
+    return World(parser=f"service.test_failure_table.{name}")
 
 
 NO_ANSWER = ScriptedAnswer(hang=True)
-SHORT = {"timeout_s": 0.3}
+SHORT = {"timeout_s": 1.0}
 DOWN = "http://127.0.0.1:9"
 UNREACHABLE_TEXT = "Video URL could not be validated or was unreachable"
 
@@ -270,13 +272,15 @@ async def _service(
         "url": f"{DOWN}/v1" if world.vlm_down else url,
         "model": "nvidia/cosmos-reason2-8b",
         "retries": 0,
+        "reconnect_s": 0,
         **world.arm,
     }
     async with running(
         tmp_path,
         ab={"primary": "reason2"},
         arms={"reason2": arm},
-        vst={"base_url": DOWN if world.vst_down else vst.url, "timeout_s": 0.3},
+        answers={"response_parser": world.parser},
+        vst={"base_url": DOWN if world.vst_down else vst.url, "timeout_s": 1.0},
         media={"allowed_networks": ["127.0.0.0/8"], "allowed_roots": [clip.parent]},
     ) as service:
         yield service

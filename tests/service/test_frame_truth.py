@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from harness import running
 
+from sidecar.errors import SettingsError
 from sidecar.testing.media import write_motion
 from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer
 
@@ -55,8 +56,8 @@ async def test_a_verdict_about_a_thinned_clip_is_none(tmp_path: Path) -> None:
         "verificationResponseCode": "500",
         "verificationResponseStatus": (
             "The model was sent 10 frames and saw 6, by its server's count of prompt tokens: the "
-            "server thins the clip. Set SIDECAR_ARMS__REASON2__FPS to at most 2, or change the "
-            "server's media options."
+            "server thins the clip or prunes its tokens. Change its media options, or lower "
+            "SIDECAR_ARMS__REASON2__FPS."
         ),
         "errorSource": "vlm_api",
         "sidecarReason": "frames_not_seen",
@@ -95,17 +96,37 @@ async def test_a_server_that_counts_nothing_is_believed(tmp_path: Path) -> None:
     )
 
 
-async def test_a_model_of_another_family_is_not_asked(tmp_path: Path) -> None:
-    """The arm would ask it wrongly and publish its answer under a wrong name."""
+async def test_a_model_of_another_family_stops_the_start(tmp_path: Path) -> None:
+    """The error names the setting and the adapters that fit the model."""
     vlm = MockVlm(MockVlmOptions("nvidia/Cosmos3-Super"))
-    info = await _info(tmp_path, vlm)
+    with pytest.raises(SettingsError) as caught:
+        await _info(tmp_path, vlm)
+    await vlm.close()
+
+    assert "SIDECAR_ARMS__REASON2__ADAPTER to cosmos3-super or generic" in caught.value.detail
+
+
+async def test_a_model_of_another_family_is_not_asked(tmp_path: Path) -> None:
+    """An alert type may name a model; the arm would ask it wrongly and publish a wrong name."""
+    vlm = MockVlm()
+    types = {
+        "alerts": [
+            {
+                "alert_type": "collision",
+                "prompts": {"user": "Do they collide?"},
+                "vlm_params": {"model": "nvidia/Cosmos3-Super"},
+            }
+        ]
+    }
+    (tmp_path / "types.json").write_text(json.dumps(types))
+    prompts = {"alert_type_config": tmp_path / "types.json"}
+    info = await _info(tmp_path, vlm, prompts=prompts)
 
     assert {
         "verdict": "verification-failed",
         "verificationResponseCode": "500",
         "errorSource": "vlm_api",
         "sidecarReason": "model_mismatch",
-        "sidecarModel": "nvidia/Cosmos3-Super",
     }.items() <= info.items()
     choice = "SIDECAR_ARMS__REASON2__ADAPTER to cosmos3-super or generic"
     assert choice in info["verificationResponseStatus"]

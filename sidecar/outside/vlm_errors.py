@@ -1,0 +1,71 @@
+"""What goes wrong between us and a model's server, in our own errors."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+
+from sidecar.contract.openai import failure_from_body
+from sidecar.errors import (
+    VlmBusy,
+    VlmError,
+    VlmInvalidPayload,
+    VlmRefused,
+    VlmServerError,
+    VlmTimeout,
+    VlmUnreachable,
+)
+
+READ_CHARS: Final = 20_000
+"""Of a server's message, before secrets are taken out of it."""
+_CAUSE_CHARS: Final = 150  # as VSS cuts the root cause in its status texts
+_SECRETS: Final = (
+    (re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}[^,\s]{0,80},[\w+/=,-]*"), "data:..."),
+    (re.compile(r"//[^/@\s'\"]{1,500}@"), "//***@"),
+    (re.compile(r"(https?://[^\s?'\"]{1,2000})\?[^\s'\"]*"), r"\1?..."),
+)
+
+
+@asynccontextmanager
+async def translated(limit_s: float) -> AsyncIterator[None]:
+    """Turn what aiohttp raises into our tree.
+
+    Raises:
+        VlmTimeout: the time is over.
+        VlmUnreachable: no connection, or it broke.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise VlmTimeout(f"{type(error).__name__}: no answer within {limit_s:.1f} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise VlmUnreachable(_root_cause(type(error).__name__, str(error))) from error
+
+
+def failure(status: int, answer: object) -> VlmError:
+    """Make the error for an answer that is no completion, given as JSON value or text."""
+    kind, message = failure_from_body(answer)
+    cause = _root_cause(kind or "HTTPError", f"HTTP {status}, {message.strip() or 'no message'}")
+    if status == HTTPStatus.OK or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return VlmServerError(cause)
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return VlmInvalidPayload(cause)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return VlmBusy(cause)
+    return VlmRefused(cause)
+
+
+def redacted(text: str) -> str:
+    """Take media, credentials and query strings (signatures) out of a text that users read."""
+    text = text[:READ_CHARS]
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _root_cause(kind: str, text: str) -> str:
+    """Write a cause as VSS does: `<Type>: <text>`, the text cut; secrets and media taken out."""
+    return f"{redacted(kind)[:60]}: {redacted(text)[:_CAUSE_CHARS]}"
