@@ -311,8 +311,8 @@ class ArmSettings(_Section):
     retries: int = Field(default=1, ge=0, le=10)
     """Further requests after a retryable failure, within the event's deadline (VSS: 1)."""
     reconnect_s: float = Field(default=30.0, ge=0)
-    """How long an event waits for a server that cannot be reached, such as one that restarts, if its
-    deadline allows it (VSS: not at all)."""
+    """How long an event waits for a server that cannot be reached, such as one that restarts, if
+    its deadline allows it (VSS: not at all)."""
     evidence: EvidenceForm | None = None
     """`video`, `frames` or `url`; None takes the adapter's."""
     fps: float | None = Field(default=None, gt=0, le=60)

@@ -179,6 +179,7 @@ def _place(loc: Sequence[str | int], content: Any) -> str:
 
 
 def key_of(alert_type: str) -> str:
+    """Return what names of the same alert type have in common: case and blanks do not count."""
     return alert_type.strip().lower()
 
 
@@ -220,6 +221,7 @@ def _delete(alert_type: str, now: int, db: Connection) -> None:
 
 
 def missing(alert_type: str) -> NotFound:
+    """Build the error for an alert type that is not configured."""
     return NotFound(f"Config '{alert_type}' not found. GET /api/v1/verification/config lists all.")
 
 
@@ -304,6 +306,7 @@ def _insert(
 
 
 def dump_seed(file: AlertConfig) -> bytes:
+    """Write down what the file said, so that later edits can be told from it."""
     seed = {
         "vlm_params": dict(file.vlm_params),
         "output_category": file.output_category,

@@ -13,8 +13,8 @@ from nv_wire import VARINT, entries, message, record, sample, text, time
 from payloads import BEHAVIOR, COLLISION, ON_DEMAND, WITH_MEDIA
 
 from sidecar.contract.enrich import enrich
-from sidecar.core.intake import Intake
 from sidecar.contract.nvschema import UNMAPPED, from_protobuf, to_protobuf
+from sidecar.core.intake import Intake
 from sidecar.errors import InvalidRequest, Issue, MalformedPayload, VlmTimeout, row_of
 from sidecar.model import EventKind, Finding, Prompt, Verdict, VerifyEvent
 

@@ -19,8 +19,8 @@ from payloads import BEHAVIOR, COLLISION
 
 from sidecar.errors import DeliveryError, DeliveryRefused, SettingsError
 from sidecar.model import EventKind, OutboxEntry
-from sidecar.settings import ElasticSinkSettings
 from sidecar.outside.sinks.elastic import ElasticSink
+from sidecar.settings import ElasticSinkSettings
 from sidecar.testing.fake_elastic import FakeElastic, basic
 
 INCIDENTS = "mdx-vlm-incidents-2026-01-31"

@@ -17,8 +17,8 @@ from ledger_samples import a_record
 
 from sidecar.errors import DeliveryError, DeliveryRefused, SettingsError
 from sidecar.model import EventKind, OutboxEntry, VerdictRecord
-from sidecar.settings import KafkaSinkSettings
 from sidecar.outside.sinks.kafka import KafkaSink
+from sidecar.settings import KafkaSinkSettings
 
 INCIDENTS = "mdx-vlm-incidents"
 ALERTS = "mdx-vlm-alerts"

@@ -17,8 +17,8 @@ from redis_process import RedisProcess
 
 from sidecar.errors import DeliveryError, DeliveryRefused, SettingsError
 from sidecar.model import EventKind, OutboxEntry, VerdictRecord
-from sidecar.settings import StreamsSinkSettings
 from sidecar.outside.sinks.streams import StreamsSink
+from sidecar.settings import StreamsSinkSettings
 
 INCIDENTS = "mdx-vlm-incidents"
 ALERTS = "mdx-vlm-alerts"
