@@ -93,8 +93,10 @@ class Asker:
             VerificationError: there is no verdict.
         """
         attempt = _first(verdict, arm.sampling, await arm.backend.dialect())
+        plan = fit_plan(arm.plan, attempt.dialect, clip.type)
+        yield (verdict := _shown(verdict, await self.sampler.sample(clip, plan)))
         try:
-            async with aclosing(self._look(verdict, arm, clip, attempt)) as steps:
+            async with aclosing(self._look(verdict, arm, attempt)) as steps:
                 async for reached in steps:
                     yield (verdict := reached)
         except (*_SERVER_CHANGED, *_HELPED_BY_CHOICE) as error:
@@ -106,15 +108,16 @@ class Asker:
                 verdict = replace(verdict, notes=_noted(verdict, Note.ASKED_AGAIN))
         else:
             return
-        async with aclosing(self._look(verdict, arm, clip, again)) as steps:
+        new_plan = fit_plan(arm.plan, again.dialect, clip.type)
+        if new_plan != plan:
+            yield (verdict := _shown(verdict, await self.sampler.sample(clip, new_plan)))
+        async with aclosing(self._look(verdict, arm, again)) as steps:
             async for reached in steps:
                 yield reached
 
-    async def _look(
-        self, verdict: Verdict, arm: Arm, clip: Clip, attempt: _Attempt
-    ) -> AsyncGenerator[Verdict]:
-        evidence = await self.sampler.sample(clip, fit_plan(arm.plan, attempt.dialect, clip.type))
-        yield (verdict := replace(verdict, evidence=evidence, frames_asked=evidence.frames_asked))
+    async def _look(self, verdict: Verdict, arm: Arm, attempt: _Attempt) -> AsyncGenerator[Verdict]:
+        evidence = verdict.evidence
+        assert evidence is not None
         question = Question(
             event=verdict.event,
             prompt=attempt.prompt,
@@ -213,6 +216,10 @@ def _as_choice(attempt: _Attempt) -> _Attempt:
         sampling=replace(attempt.sampling, answer=AnswerForm.CHOICE, reasoning=False),
         prompt=replace(attempt.prompt, vlm_params=params, rules=rules),
     )
+
+
+def _shown(verdict: Verdict, evidence: Evidence) -> Verdict:
+    return replace(verdict, evidence=evidence, frames_asked=evidence.frames_asked)
 
 
 def with_reason(verdict: Verdict, error: VerificationError) -> Verdict:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from sidecar.model import DeadLetter, OutboxEntry
+from sidecar.model import DeadLetter, Drop, OutboxEntry
 
 
 class FrozenClock:
@@ -34,6 +34,9 @@ class NullMeter:
     def accepted(self, *, is_new: bool) -> None:
         """Ignore it."""
 
+    def dropped(self, by: Drop) -> None:
+        """Ignore it."""
+
     def received(self, source: str, lag_s: float | None) -> None:
         """Ignore it."""
 
@@ -60,7 +63,8 @@ class RecordMeter(NullMeter):
     """A meter that counts what happens to a broker's records.
 
     Attributes:
-        counts: how many were `received`, `stored`, `known`, `put_aside` and `lost`.
+        counts: how many were `received`, `stored`, `known`, `put_aside` and `lost`, and how many
+            each filter dropped.
     """
 
     def __init__(self) -> None:
@@ -69,6 +73,10 @@ class RecordMeter(NullMeter):
     def accepted(self, *, is_new: bool) -> None:
         """Count it."""
         self.counts["stored" if is_new else "known"] += 1
+
+    def dropped(self, by: Drop) -> None:
+        """Count it."""
+        self.counts[by.value] += 1
 
     def received(self, source: str, lag_s: float | None) -> None:
         """Count it."""

@@ -39,6 +39,7 @@ class Flavour:
         logprobs: are returned when asked for.
         is_rt_vlm: only known fields with values in their ranges are accepted, one clip or picture
             is looked at, its first frame alone unless RT-VLM's own fields ask for more.
+        plain_answer: what the model says when nothing constrains it.
     """
 
     paths: tuple[str, ...]
@@ -53,6 +54,7 @@ class Flavour:
     )
     loader_fps: float = 2.0
     max_images: int = 999
+    plain_answer: str = "No person is to be seen."
     too_many_images: int = 400
     logprobs: bool = True
     is_rt_vlm: bool = False

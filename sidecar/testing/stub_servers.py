@@ -1,7 +1,6 @@
 """Servers that accept, refuse and answer as the known model servers do, without a model."""
 
 import re
-from collections.abc import Sequence
 from math import log
 from typing import Any, Final
 
@@ -21,9 +20,8 @@ from sidecar.testing.stub_media import (
 )
 from sidecar.testing.stub_refusals import refuse
 
-__all__ = ["FLAVOURS", "PLAIN_ANSWER", "Flavour", "MediaOptions", "StubServer"]
+__all__ = ["FLAVOURS", "Flavour", "MediaOptions", "StubServer"]
 
-PLAIN_ANSWER: Final = "No person is to be seen."
 _THOUGHT: Final = "<think>\nThe picture is grey.\n</think>\n\n"
 _TEMPLATE_TOKENS: Final = 13
 _TOKEN: Final = re.compile(r"[A-Za-z]+|[^\sA-Za-z]")
@@ -88,7 +86,7 @@ class StubServer:
 
 
 def _completion(flavour: Flavour, body: Body) -> dict[str, Any]:
-    text, is_bound = _answer_text(body, flavour.structured)
+    text, is_bound = _answer_text(body, flavour)
     if flavour.is_rt_vlm and body.get("enable_reasoning"):
         text = _THOUGHT + text
     choice: dict[str, Any] = {
@@ -110,12 +108,13 @@ def _message(flavour: Flavour, body: Body, text: str, *, is_bound: bool) -> dict
     if flavour.parses_reasoning and thinks:
         # A constraint binds only after </think>, which never comes here.
         message["content"] = None
-        message[flavour.reasoning[0].value] = PLAIN_ANSWER if is_bound else text
+        message[flavour.reasoning[0].value] = flavour.plain_answer if is_bound else text
     return message
 
 
-def _answer_text(body: Body, forms: Sequence[StructuredForm]) -> tuple[str, bool]:
+def _answer_text(body: Body, flavour: Flavour) -> tuple[str, bool]:
     """Give the answer, and whether a constraint shaped it."""
+    forms = flavour.structured
     choices = (body.get("structured_outputs") or {}).get("choice")
     if choices and StructuredForm.STRUCTURED_OUTPUTS in forms:
         return str(choices[0]), True
@@ -125,7 +124,7 @@ def _answer_text(body: Body, forms: Sequence[StructuredForm]) -> tuple[str, bool
     schema = (response_format.get("json_schema") or {}).get("schema") or {}
     if schema.get("enum") and StructuredForm.RESPONSE_FORMAT in forms:
         return f'"{schema["enum"][0]}"', True
-    return PLAIN_ANSWER, False
+    return flavour.plain_answer, False
 
 
 def _text_tokens(body: Body) -> int:

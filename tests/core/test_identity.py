@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from payloads import BEHAVIOR, COLLISION
 
-from sidecar.core.identity import fingerprint, iso_ms, on_demand_key, verdict_key
+from sidecar.core.identity import cohort_key, fingerprint, iso_ms, on_demand_key
 from sidecar.model import EventKind
 
 WHEN = datetime(2025, 9, 11, 0, 8, 27, 822_000, tzinfo=UTC)
@@ -53,7 +53,7 @@ def test_what_vss_takes_for_the_same_question_has_one_key(change: dict[str, Any]
     """Case, order of objects, `end` and unrelated fields do not matter."""
     changed = {**COLLISION, **change}
 
-    assert verdict_key(INCIDENT, COLLISION, WHEN) == verdict_key(INCIDENT, changed, WHEN)
+    assert cohort_key(INCIDENT, COLLISION, WHEN) == cohort_key(INCIDENT, changed, WHEN)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_another_question_has_another_key(change: dict[str, Any]) -> None:
     """Sensor, objects, category, module and completeness make the question."""
     changed = {**COLLISION, **change}
 
-    assert verdict_key(INCIDENT, COLLISION, WHEN) != verdict_key(INCIDENT, changed, WHEN)
+    assert cohort_key(INCIDENT, COLLISION, WHEN) != cohort_key(INCIDENT, changed, WHEN)
 
 
 def test_separators_in_names_cannot_make_two_questions_one() -> None:
@@ -79,7 +79,7 @@ def test_separators_in_names_cannot_make_two_questions_one() -> None:
     first = {"sensor": {"id": "a:b"}, "object": {"id": "c"}}
     second = {"sensor": {"id": "a"}, "object": {"id": "b:c"}}
 
-    assert verdict_key(ALERT, first, WHEN) != verdict_key(ALERT, second, WHEN)
+    assert cohort_key(ALERT, first, WHEN) != cohort_key(ALERT, second, WHEN)
 
 
 def test_on_demand_keys_tell_bodies_apart() -> None:
