@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -22,7 +22,8 @@ from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
-from sidecar.settings import FILE_VARIABLE, Settings, describe_settings, load_settings
+from sidecar.settings import FILE_VARIABLE, Settings
+from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
 EXIT_FAILED_VERIFICATION: Final = 4
 EXIT_WRONG_USE: Final = 2
@@ -72,6 +73,7 @@ def serve(as_json: AsJson = False) -> None:
     settings = load_settings()
     log = settings.log.model_copy(update={"format": "json"}) if as_json else settings.log
     configure_logging(log)
+    log_remarks()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _run(run_service(settings))
 
@@ -388,10 +390,14 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 
 
-def main() -> None:
-    """Run the command line; a known error is one sentence, not a traceback."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a known error is one sentence, not a traceback.
+
+    Args:
+        arguments: instead of the process's own.
+    """
     try:
-        cli()
+        cli(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
     except SidecarError as error:

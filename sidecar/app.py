@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +16,7 @@ from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
 from sidecar.core.families import check_family
 from sidecar.core.feed import Feed
+from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
@@ -25,16 +26,28 @@ from sidecar.core.verify import Verifier
 from sidecar.doors.http import Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
+from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.fetch import GuardedFetcher
 from sidecar.outside.frames import PyavSampler
 from sidecar.outside.vst import VstClient
-from sidecar.parts import Closes, build_routing, build_sinks, build_store, seed_prompts
-from sidecar.ports import Ledger, PromptBook
+from sidecar.parts import (
+    Closes,
+    RealtimeParts,
+    build_doors,
+    build_realtime,
+    build_routing,
+    build_sinks,
+    build_store,
+    seed_prompts,
+)
+from sidecar.ports import Door, Ledger, Part, PromptBook
 from sidecar.settings import Settings
+from sidecar.work.canary import Canary
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.outbox import Outbox
+from sidecar.work.rtvi_watch import RtviWatch
 
 LEVELS_EVERY_S: Final = 2.0
 CONNECTION_GRACE_S: Final = 2
@@ -56,6 +69,9 @@ class App:
     verifier: Verifier
     dispatcher: Dispatcher
     outbox: Outbox
+    doors: tuple[Door, ...]
+    realtime: RealtimeParts
+    canary: Canary
     ledger: Ledger
     prompts: PromptBook
     meter: PrometheusMeter
@@ -82,9 +98,12 @@ class App:
         outbox = asyncio.create_task(self.outbox.run())
         levels = asyncio.create_task(self._observe_levels())
         dispatch = asyncio.create_task(self.dispatcher.run())
+        doors = [asyncio.create_task(door.run()) for door in self.doors]
+        looks = [asyncio.create_task(look.run()) for look in self._looks()]
         try:
             yield
         finally:
+            await asyncio.gather(*map(_cancel, (*doors, *looks)))
             await _cancel(dispatch)
             await self.dispatcher.stop(self.settings.http.shutdown_grace_s)
             await _cancel(levels)
@@ -94,6 +113,13 @@ class App:
         """Release everything."""
         for part in self.owned:
             await part.close()
+
+    def _looks(self) -> Iterator[Canary | RtviWatch]:
+        """Yield what looks after the servers while the service runs."""
+        if self.settings.canary.enabled:
+            yield self.canary
+        if self.realtime.watch:
+            yield self.realtime.watch
 
     async def _meet_model(self) -> None:
         """Refuse to start with a model of the wrong family; a server that is away is no reason."""
@@ -143,17 +169,18 @@ def build(settings: Settings) -> App:
     clips = Clips(settings.media, fetcher, recorder)
     sinks = build_sinks(settings.sinks, clock)
     intake = Intake(settings.vst.ignore_event_media)
+    asker = Asker(
+        sampler,
+        routing.families,
+        settings.verify.min_frames_seen,
+        # a user's parser owns the grammar of every answer
+        ask_again=settings.verify.ask_again and plugins.parser is None,
+    )
     verifier = Verifier(
         routing=routing,
         prompts=prompts,
         clips=clips,
-        asker=Asker(
-            sampler,
-            routing.families,
-            settings.verify.min_frames_seen,
-            # a user's parser owns the grammar of every answer
-            ask_again=settings.verify.ask_again and plugins.parser is None,
-        ),
+        asker=asker,
         clock=clock,
         deadline_s=settings.verify.deadline_s,
         use_verdict=settings.verify.use_verdict,
@@ -173,13 +200,28 @@ def build(settings: Settings) -> App:
         to_deliver=outbox.notify,
         max_attempts=settings.ledger.max_attempts,
     )
-    primary = routing.arms[routing.primary].backend
+    primary = routing.arms[routing.primary]
+    canary = Canary(
+        primary, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
+    )
+    realtime = build_realtime(settings, store.rules, meter.registry, clock)
+    parts: dict[str, Part] = {
+        "ledger": ledger,
+        "media": clips,
+        f"arm {routing.primary}": primary.backend,
+    }
+    if settings.canary.enabled:
+        parts["canary"] = canary
+    optional: dict[str, Part] = {f"sink {sink.name}": sink for sink in sinks}
+    if settings.realtime.base_url:
+        optional["rt-vlm"] = realtime.api.rules
     service = Service(
         intake=intake,
+        filters=Filters(settings.filters, clock),
         ledger=ledger,
         prompts=prompts,
-        parts={"ledger": ledger, "media": clips, f"arm {routing.primary}": primary},
-        sinks={f"sink {sink.name}": sink for sink in sinks},
+        parts=parts,
+        sinks=optional,
         clock=clock,
         meter=meter,
         slots=slots,
@@ -187,8 +229,18 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
     )
+    doors = build_doors(settings, service, meter, clock)
+    parts.update(doors.by_name)
     backends = [arm.backend for arm in routing.arms.values()]
-    owned: tuple[Closes, ...] = (*sinks, *backends, clips, sampler, *store.owned)
+    owned: tuple[Closes, ...] = (
+        *doors.owned,
+        *realtime.owned,
+        *sinks,
+        *backends,
+        clips,
+        sampler,
+        *store.owned,
+    )
     return App(
         settings=settings,
         plugins=plugins,
@@ -196,6 +248,9 @@ def build(settings: Settings) -> App:
         verifier=verifier,
         dispatcher=dispatcher,
         outbox=outbox,
+        doors=tuple(doors.by_name.values()),
+        realtime=realtime,
+        canary=canary,
         ledger=ledger,
         prompts=prompts,
         meter=meter,
@@ -221,6 +276,7 @@ async def serve(settings: Settings) -> None:
             settings.metrics,
             lifespan=_lifespan(app),
             parsers=app.plugins.functions,
+            realtime=app.realtime.api,
         )
         config = uvicorn.Config(
             http,

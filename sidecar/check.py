@@ -17,13 +17,14 @@ from sidecar.outside.clock import SystemClock
 from sidecar.outside.prompts import load_alert_types
 from sidecar.parts import build_routing
 from sidecar.settings import Settings
+from sidecar.vss.loading import find_vss_config
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error stops the service from starting; a warning is worth a thought."""
+    """An error stops the service from starting; a warning is worth a thought; a note is to know."""
 
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "note"]
     setting: str
     text: str
 
@@ -36,6 +37,7 @@ async def find_problems(settings: Settings) -> list[Problem]:
         *_media_problems(settings),
         *_exposure_problems(settings),
         *_deadline_problems(settings),
+        *_vss_problems(),
     ]
     try:
         plugins = load_plugins(settings.answers)
@@ -87,6 +89,13 @@ def _deadline_problems(settings: Settings) -> Iterator[Problem]:
             f"({settings.verify.deadline_s:g} s), which ends the verification first."
         )
         yield Problem("warning", f"arms.{settings.ab.primary}.timeout_s", text)
+
+
+def _vss_problems() -> Iterator[Problem]:
+    """Tell what becomes of VSS's configuration, when there is one."""
+    config = find_vss_config()
+    for remark in config.remarks if config else ():
+        yield Problem(remark.severity, remark.key, remark.text)
 
 
 async def _arm_problems(routing: Routing) -> list[Problem]:

@@ -12,7 +12,16 @@ SidecarError
 │   ├── NotFound
 │   ├── AlreadyExists
 │   ├── Overloaded              the backlog is full; come back later
-│   └── StoreUnavailable        the ledger cannot be written (disk full, closed)
+│   ├── StoreUnavailable        the ledger cannot be written (disk full, closed)
+│   ├── RtviUnavailable         RT-VLM is not configured, not reached, or refuses
+│   ├── RtviStreamConflict      it has another camera under this sensor's id
+│   ├── RtviStreamNotReadable   it cannot read the camera's stream
+│   ├── RtviInvalidResponse     it opened a stream and does not say which
+│   ├── RealtimeOff             realtime rules are switched off
+│   ├── ReplayInProgress        rules cannot be changed while all are given to RT-VLM again
+│   ├── ReplayInFlight          that is being done already
+│   ├── IncidentsUnavailable    no Elasticsearch to read incidents from
+│   └── IncidentQueryFailed     it cannot be read
 └── VerificationError           accepted, then no verdict could be reached
     ├── MediaError
     │   ├── NoMedia             the event names no media and no recorder is configured
@@ -143,6 +152,42 @@ class Overloaded(RequestError):
 
 class StoreUnavailable(RequestError):
     """The ledger cannot be written, so nothing can be accepted."""
+
+
+class RtviUnavailable(RequestError):
+    """RT-VLM is not configured, cannot be reached, or refuses."""
+
+
+class RtviStreamConflict(RequestError):
+    """RT-VLM has the stream of another camera under this id."""
+
+
+class RtviStreamNotReadable(RequestError):
+    """RT-VLM cannot read the camera's stream."""
+
+
+class RtviInvalidResponse(RequestError):
+    """RT-VLM opened a stream and does not say under which id."""
+
+
+class RealtimeOff(RequestError):
+    """Realtime rules are switched off."""
+
+
+class ReplayInProgress(RequestError):
+    """Rules cannot be changed while all of them are given to RT-VLM again."""
+
+
+class ReplayInFlight(RequestError):
+    """Rules are being given to RT-VLM again already."""
+
+
+class IncidentsUnavailable(RequestError):
+    """There is no Elasticsearch to read incidents from."""
+
+
+class IncidentQueryFailed(RequestError):
+    """Elasticsearch cannot be read."""
 
 
 class VerificationError(SidecarError):
@@ -422,6 +467,15 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         AlreadyExists: _refusal("already_exists", 409, "ALREADY_EXISTS"),
         Overloaded: _refusal("overloaded", 503, "RESOURCE_EXHAUSTED", retryable=True),
         StoreUnavailable: _refusal("store_unavailable", 503, "UNAVAILABLE", retryable=True),
+        RtviUnavailable: _refusal("rtvi_vlm_unavailable", 502, "UNAVAILABLE", retryable=True),
+        RtviStreamConflict: _refusal("rtvi_stream_conflict", 409, "ALREADY_EXISTS"),
+        RtviStreamNotReadable: _refusal("rtvi_stream_not_readable", 502, "FAILED_PRECONDITION"),
+        RtviInvalidResponse: _refusal("rtvi_invalid_response", 502, "INTERNAL"),
+        RealtimeOff: _refusal("realtime_disabled", 501, "UNIMPLEMENTED"),
+        ReplayInProgress: _refusal("replay_in_progress", 503, "UNAVAILABLE", retryable=True),
+        ReplayInFlight: _refusal("replay_in_flight", 409, "ALREADY_EXISTS"),
+        IncidentsUnavailable: _refusal("elasticsearch_unavailable", 503, "UNIMPLEMENTED"),
+        IncidentQueryFailed: _refusal("elasticsearch_query_failed", 500, "UNAVAILABLE"),
         NoMedia: Row(
             "no_media",
             Wording(400, "{detail}"),

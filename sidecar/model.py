@@ -81,6 +81,7 @@ class VerifyEvent:
         fingerprint: VSS's document `Id` (hex HMAC-SHA1); shared by the updates of one incident.
         raw: the JSON object as it came, unknown fields included. Never mutated.
         attempt: how often the event was taken up, this time included; starts at 1.
+        cohort: shared by the updates of one event; "" for on-demand requests, which have none.
     """
 
     key: str
@@ -96,6 +97,7 @@ class VerifyEvent:
     media: MediaRequest
     object_ids: tuple[str, ...] = ()
     attempt: int = 1
+    cohort: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -578,13 +580,82 @@ class VerdictRecord:
     seq: int = 0
 
 
+class Drop(StrEnum):
+    """The filter that dropped an event."""
+
+    UNFINISHED = "unfinished"
+    END_TIME_DELTA = "end_time_delta"
+    DEDUP = "dedup"
+    RATE_LIMIT = "rate_limit"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How soon after the latest accepted event of a cohort the next one is dropped.
+
+    Attributes:
+        closer_s: only when their ends are closer than this; None drops it whatever its end.
+    """
+
+    drop: Drop
+    within_s: float
+    closer_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRules:
+    """What the ledger compares an event with before it accepts it.
+
+    Attributes:
+        limits: of its cohort, in the order in which they are tried.
+        protect_s: it is dropped when the latest verdict on its fingerprint is `confirmed` and
+            younger than this; 0 is off.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    protect_s: float = 0.0
+
+
+NO_RULES: Final = FilterRules()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The latest accepted event of a cohort: its end, and when it was accepted."""
+
+    end: datetime
+    set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Why an event was not accepted.
+
+    Attributes:
+        mark: the event that it repeats.
+        confirmed_at: when what it repeats was confirmed.
+    """
+
+    by: Drop
+    mark: Mark | None = None
+    confirmed_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The ledger's answer to `accept`: whether the key is new, and its verdict if it has one."""
+    """The ledger's answer to `accept`.
+
+    Attributes:
+        is_new: whether it was stored now.
+        verdict: of a known key that was decided.
+        dropped: why it was not stored; None for new and for known keys.
+    """
 
     key: str
     is_new: bool
     verdict: VerdictRecord | None = None
+    dropped: Dropped | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -684,3 +755,62 @@ class Health:
     part: str
     problem: str = ""
     required: bool = True
+
+
+class RuleStatus(StrEnum):
+    """Whether RT-VLM works on a realtime rule: not yet, yes, or no longer."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeRule:
+    """A rule that RT-VLM watches a live stream by.
+
+    Attributes:
+        id: UUID.
+        fields: what was asked for, in the vocabulary of VSS's RealtimeAlertRequest, credentials of
+            the camera included; defaults are filled in.
+        stream_id: of the stream in RT-VLM; "" before there is one.
+        request_id: of the captions in RT-VLM; "" when it did not tell.
+        camera_id: of the camera event that the rule comes from; "" for rules of the API.
+        label: `rule_id` in the file of always-on rules; "" for rules of the API.
+        revision: grows by 1 with every change; starts at 1.
+    """
+
+    id: str
+    fields: Mapping[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    status: RuleStatus = RuleStatus.PENDING
+    stream_id: str = ""
+    request_id: str = ""
+    camera_id: str = ""
+    label: str = ""
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentQuery:
+    """Which published incidents to read; "" and None stand for any.
+
+    Attributes:
+        since, until: both inclusive; compared with an incident's `timestamp`.
+        confirmed_chunks: only what RT-VLM confirmed in one chunk of a live stream.
+    """
+
+    sensor_id: str = ""
+    category: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    confirmed_chunks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    """Documents, newest first, and how many there are in all."""
+
+    documents: tuple[Mapping[str, Any], ...]
+    total: int

@@ -4,27 +4,53 @@ What comes with an extra (Kafka, Redis) is imported when the settings ask for it
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
+from prometheus_client import CollectorRegistry
+
 from sidecar.contract.nvschema import to_protobuf
+from sidecar.core.always_on import AlwaysOn
+from sidecar.core.incidents import Incidents
 from sidecar.core.layers import MeteredVlm, RetryingVlm
 from sidecar.core.plugins import Plugins, load_object
+from sidecar.core.realtime import RealtimeRules
 from sidecar.core.routing import Arm, Routing
+from sidecar.core.service import Service
+from sidecar.doors.realtime import Realtime
+from sidecar.doors.records import RecordIntake, decode_record
 from sidecar.errors import SettingsError
 from sidecar.model import SamplePlan, Sampling, VerdictRecord
+from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
+from sidecar.outside.always_on import load_always_on
 from sidecar.outside.baseline import OpenCvBaseline
+from sidecar.outside.incidents import ElasticIncidents
 from sidecar.outside.ledger_sqlite import SqliteLedger
 from sidecar.outside.prompts import SHIPPED_ALERT_TYPES, SqlitePromptBook, load_alert_types
+from sidecar.outside.rtvi import RtviClient
+from sidecar.outside.rules import SqliteRuleBook
 from sidecar.outside.sinks.console import ConsoleSink
 from sidecar.outside.sinks.elastic import ElasticSink
 from sidecar.outside.sinks.webhook import WebhookSink
 from sidecar.outside.sqlite import Database
 from sidecar.outside.vlm_http import HttpVlm
-from sidecar.ports import Clock, Ledger, Meter, PromptBook, Sink, VlmAdapter, VlmBackend
+from sidecar.ports import (
+    Clock,
+    DeadLetters,
+    Door,
+    Ledger,
+    Meter,
+    PromptBook,
+    RuleBook,
+    Sink,
+    VlmAdapter,
+    VlmBackend,
+)
 from sidecar.settings import ArmSettings, LedgerSettings, Settings, SinkSettings
+from sidecar.work.rtvi_watch import RtviWatch
 
 
 class Closes(Protocol):
@@ -44,6 +70,7 @@ class Store:
 
     ledger: Ledger
     prompts: PromptBook
+    rules: RuleBook
     owned: tuple[Closes, ...]
 
 
@@ -69,11 +96,13 @@ def build_store(
     if not settings.redis.url.get_secret_value():
         database = Database(settings.path, exclusive=exclusive)
         book = SqlitePromptBook(database, clock)
-        return Store(SqliteLedger(database, settings, clock), book, (database,))
+        rules = SqliteRuleBook(database)
+        return Store(SqliteLedger(database, settings, clock), book, rules, (database,))
     with _extra("redis", "ledger.redis.url"):
         from sidecar.outside.ledger_redis import RedisLedger
         from sidecar.outside.prompts_redis import RedisPromptBook
         from sidecar.outside.redis_store import RedisStore
+        from sidecar.outside.rules_redis import RedisRuleBook
     redis = settings.redis
     store = RedisStore(
         redis.url.get_secret_value(),
@@ -83,7 +112,40 @@ def build_store(
         is_cluster=redis.is_cluster,
     )
     ledger = RedisLedger(store, settings, clock, lease_s=redis.lease_s, on_news=on_news)
-    return Store(ledger, RedisPromptBook(store, clock), (ledger, store))
+    return Store(ledger, RedisPromptBook(store, clock), RedisRuleBook(store), (ledger, store))
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeParts:
+    """Realtime rules: their routes, what looks after them, and what to close at the end."""
+
+    api: Realtime
+    watch: RtviWatch | None
+    owned: tuple[Closes, ...]
+
+
+def build_realtime(
+    settings: Settings, rules: RuleBook, registry: CollectorRegistry, clock: Clock
+) -> RealtimeParts:
+    """Make the realtime API; without RT-VLM's URL its routes answer that it is not configured.
+
+    Raises:
+        SettingsError: the file of always-on rules cannot be used.
+    """
+    realtime, elastic = settings.realtime, settings.sinks.elastic
+    meter = PrometheusRealtimeMeter(registry)
+    rtvi = RtviClient(realtime) if realtime.base_url else None
+    index = ElasticIncidents(elastic) if elastic.hosts else None
+    keeper = RealtimeRules(rules, rtvi, realtime, clock, meter)
+    api = Realtime(
+        rules=keeper,
+        always_on=AlwaysOn(keeper, load_always_on(realtime), clock),
+        incidents=Incidents(index, realtime.consolidation, clock, meter),
+        clock=clock,
+    )
+    watch = RtviWatch(keeper, realtime.health_every_s) if rtvi else None
+    owned = tuple(part for part in (keeper, rtvi, index) if part is not None)
+    return RealtimeParts(api, watch, owned)
 
 
 async def seed_prompts(prompts: PromptBook, settings: Settings) -> None:
@@ -184,6 +246,50 @@ def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:
             from sidecar.outside.sinks.streams import StreamsSink
         sinks.append(StreamsSink(settings.streams, _encode))
     return sinks
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The doors that read for themselves, by name.
+
+    Attributes:
+        owned: what to close at the end, in this order.
+    """
+
+    by_name: Mapping[str, Door]
+    owned: tuple[Closes, ...]
+
+
+def build_doors(settings: Settings, service: Service, meter: Meter, clock: Clock) -> Doors:
+    """Make the doors to the brokers that the settings name.
+
+    Raises:
+        SettingsError: one needs an extra that is not installed, or an option is wrong.
+    """
+    http = settings.http
+    decode = partial(decode_record, max_bytes=http.max_body_bytes, max_depth=http.max_json_depth)
+    doors: dict[str, Door] = {}
+    letters: list[DeadLetters] = []
+
+    def intake(source: str, dead_letters: DeadLetters) -> RecordIntake:
+        letters.append(dead_letters)
+        return RecordIntake(source, decode, service, dead_letters, meter)
+
+    if settings.kafka.bootstrap_servers:
+        with _extra("kafka", "kafka.bootstrap_servers"):
+            from sidecar.doors.kafka import KafkaDoor
+            from sidecar.outside.dead_letters_kafka import KafkaDeadLetters
+        taken = intake("kafka", KafkaDeadLetters(settings.kafka))
+        doors["door kafka"] = KafkaDoor(settings.kafka, taken, clock)
+    if settings.streams.url.get_secret_value():
+        with _extra("redis", "streams.url"):
+            from sidecar.doors.streams import StreamsDoor
+            from sidecar.outside.dead_letters_streams import StreamsDeadLetters, connect_redis
+        taken = intake("streams", StreamsDeadLetters(settings.streams))
+        doors["door streams"] = StreamsDoor(
+            connect_redis(settings.streams), settings.streams, taken, clock
+        )
+    return Doors(doors, (*doors.values(), *letters))
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """What the core needs from the outside. Protocols only; `sidecar.app` chooses who fulfils them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from sidecar.dialect import ServerDialect
 from sidecar.model import (
+    NO_RULES,
     Accepted,
     AlertConfig,
     Anchor,
@@ -15,11 +16,16 @@ from sidecar.model import (
     ChatRequest,
     Clip,
     DeadLetter,
+    Drop,
     Evidence,
+    FilterRules,
     Finding,
+    IncidentPage,
+    IncidentQuery,
     ModelProfile,
     OutboxEntry,
     Question,
+    RealtimeRule,
     SamplePlan,
     StoredEvent,
     VerdictFilter,
@@ -186,12 +192,18 @@ class Ledger(Part, Protocol):
     A method that writes returns only after the write would survive a crash and a power cut.
     """
 
-    async def accept(self, event: VerifyEvent, *, claim: bool = False) -> Accepted:
-        """Store an event, or find that its key is known. Idempotent.
+    async def accept(
+        self, event: VerifyEvent, *, claim: bool = False, rules: FilterRules = NO_RULES
+    ) -> Accepted:
+        """Store an event, or find that its key is known or that a rule drops it. Idempotent.
+
+        A known key is never dropped. Only an event that is stored becomes the mark of its cohort,
+        in the same transaction; one that is dropped leaves no trace.
 
         Args:
             event: what to store.
             claim: take it up in the same breath when it is new, as `claim` would.
+            rules: what may drop it.
 
         Raises:
             Overloaded: the backlog is full.
@@ -311,11 +323,23 @@ class DeadLetters(Part, Protocol):
         ...
 
 
+class Door(Part, Protocol):
+    """A way in that reads for itself, such as from a broker."""
+
+    async def run(self) -> None:
+        """Read until cancelled; survives that its source is away."""
+        ...
+
+
 class Meter(Protocol):
     """Counts and times what happens. Never raises."""
 
     def accepted(self, *, is_new: bool) -> None:
         """An event was stored, or found to be known."""
+        ...
+
+    def dropped(self, by: Drop) -> None:
+        """A filter dropped an event."""
         ...
 
     def received(self, source: str, lag_s: float | None) -> None:
@@ -344,6 +368,124 @@ class Meter(Protocol):
 
     def observe(self, *, backlog: int, in_flight: int) -> None:
         """Levels of the moment."""
+        ...
+
+
+class RuleBook(Part, Protocol):
+    """The realtime rules, as durable as the ledger."""
+
+    async def list(self) -> Sequence[RealtimeRule]:
+        """Return all rules, oldest first.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
+        """
+        ...
+
+    async def find(self, rule_id: str) -> RealtimeRule | None:
+        """Return a rule, or None."""
+        ...
+
+    async def put(self, rule: RealtimeRule) -> bool:
+        """Store a rule if its `revision` follows the stored one, 1 if there is none.
+
+        Returns:
+            False when somebody else changed or deleted it in between; nothing changes then.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def delete(self, rule_id: str) -> bool:
+        """Forget a rule; False when there was none."""
+        ...
+
+
+class LiveVlm(Part, Protocol):
+    """RT-VLM: looks at live streams by itself and publishes what it finds."""
+
+    async def streams(self) -> Mapping[str, str]:
+        """Return the URL of every stream that it knows, "" where it does not tell, by id.
+
+        Raises:
+            RtviUnavailable: no answer came, as of all methods here.
+        """
+        ...
+
+    async def add_stream(self, stream: Mapping[str, Any]) -> str:
+        """Open a stream and return its id.
+
+        Raises:
+            RtviInvalidResponse: it was opened, but the answer names no id.
+        """
+        ...
+
+    async def caption(self, request: Mapping[str, Any], accepted: Callable[[str], None]) -> None:
+        """Let it look at a stream; returns when it ends that.
+
+        Args:
+            request: body of `generate_captions`.
+            accepted: called once with the id of the request, "" where it tells none.
+        """
+        ...
+
+    async def stop_captions(self, stream_id: str, request_id: str) -> None:
+        """End one request, or all of the stream when `request_id` is ""."""
+        ...
+
+    async def delete_stream(self, stream_id: str) -> None:
+        """Close a stream. One that is gone already is fine."""
+        ...
+
+
+class IncidentSearch(Part, Protocol):
+    """Reads published incidents."""
+
+    async def search(self, query: IncidentQuery, *, offset: int, limit: int) -> IncidentPage:
+        """Return one page, newest first.
+
+        Raises:
+            IncidentQueryFailed: the index cannot be read.
+        """
+        ...
+
+
+class RealtimeMeter(Protocol):
+    """Counts and times what happens to realtime rules and incidents. Never raises."""
+
+    def rule_created(self) -> None:
+        """A rule is stored and RT-VLM works on it."""
+        ...
+
+    def rule_failed(self, stage: str) -> None:
+        """RT-VLM does not work on a rule, because of what this stage says."""
+        ...
+
+    def rule_deleted(self) -> None:
+        """A rule was deleted."""
+        ...
+
+    def rules(self, *, followed: int, stored: int) -> None:
+        """Levels: rules whose captions this process follows, and active rules in the store."""
+        ...
+
+    def replayed(self, *, succeeded: int, failed: int) -> None:
+        """Rules were given to RT-VLM again."""
+        ...
+
+    def called_rtvi(self, method: str, seconds: float, *, ok: bool) -> None:
+        """RT-VLM answered or failed."""
+        ...
+
+    def queried_incidents(self, seconds: float, *, ok: bool) -> None:
+        """The index of incidents answered or failed."""
+        ...
+
+    def consolidated(
+        self, *, chunks: int, events: int, splits: Mapping[str, int], seconds: float
+    ) -> None:
+        """Chunks were folded into events, which ended for these reasons."""
         ...
 
 

@@ -1,7 +1,8 @@
 """All settings: one frozen tree, read once at start.
 
-Sources, the later wins: defaults, the YAML file named by `--settings` or `SIDECAR_SETTINGS_FILE`,
-environment variables `SIDECAR_<SECTION>__<KEY>`. A key that does not exist is an error.
+Sources, the later wins: defaults, VSS's configuration where it is read (`sidecar.vss`), the YAML
+file named by `--settings` or `SIDECAR_SETTINGS_FILE`, environment variables
+`SIDECAR_<SECTION>__<KEY>`. A key that does not exist is an error.
 """
 
 import os
@@ -12,10 +13,18 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -27,6 +36,8 @@ from sidecar.model import Anchor, AnswerForm, EvidenceForm
 
 ENV_PREFIX: Final = "SIDECAR_"
 FILE_VARIABLE: Final = "SIDECAR_SETTINGS_FILE"
+VSS_CONFIG_VARIABLE: Final = "SIDECAR_VSS_CONFIG"
+"""Names a `config.yml` of VSS, which `sidecar.vss.loading` reads."""
 
 Network = IPv4Network | IPv6Network
 
@@ -258,6 +269,55 @@ class StreamsSettings(_Section):
     """Entries that were delivered so often without being stored go to the dead letters."""
 
 
+class EndTimeDeltaSettings(_Section):
+    """Updates whose end has hardly moved (VSS: `end_time_delta_filter`)."""
+
+    enabled: bool = False
+    """Drop updates of events with objects while their end stays close (VSS: false)."""
+    threshold_s: float = Field(default=5.0, ge=0)
+    """How far the end must have moved for the update to be verified (VSS: 5)."""
+    ttl_s: float = Field(default=3600.0, gt=0)
+    """How long after an accepted event its updates are compared with it (VSS: 3600)."""
+
+
+class RateLimitSettings(_Section):
+    """Updates that come too often (VSS: `vlm_rate_limit_enabled`)."""
+
+    enabled: bool = False
+    """Drop updates of the categories in `end_time_in_dedup_key_categories` (VSS: false)."""
+    ttl_s: float = Field(default=300.0, gt=0)
+    """For how long after an accepted event (VSS: 300)."""
+
+
+class ProtectConfirmedSettings(_Section):
+    """Updates of what was confirmed (VSS: `protect_confirmed_verdicts`)."""
+
+    enabled: bool = False
+    """Skip events whose document was confirmed last (VSS: false)."""
+    ttl_s: float = Field(default=600.0, gt=0)
+    """For how long after that verdict (VSS: 600)."""
+
+
+class FilterSettings(_Section):
+    """Which updates of an event are verified again. The same event is never verified twice."""
+
+    dedup_ttl_s: float = Field(default=300.0, gt=0)
+    """Updates are dropped for so long after an accepted event (VSS: 300)."""
+    end_time_in_dedup_key_categories: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_split)
+    ] = ()
+    """Categories whose updates with another `end` are verified at once, separated by commas (VSS:
+    none)."""
+    verify_only_finished_events: bool = False
+    """Drop events whose `info.isComplete` is not true (VSS: false)."""
+    end_time_delta: EndTimeDeltaSettings = EndTimeDeltaSettings()
+    """Updates whose end has hardly moved."""
+    rate_limit: RateLimitSettings = RateLimitSettings()
+    """Updates that come too often."""
+    protect_confirmed: ProtectConfirmedSettings = ProtectConfirmedSettings()
+    """Updates of what was confirmed."""
+
+
 class PromptSettings(_Section):
     """Alert types and their prompts."""
 
@@ -448,6 +508,58 @@ class SinkSettings(_Section):
     """Longest wait between two deliveries."""
 
 
+class ConsolidationSettings(_Section):
+    """How `GET /api/v1/realtime/incidents?consolidate=true` folds RT-VLM's chunks into events."""
+
+    max_gap_s: int = Field(default=60, ge=1, le=3600)
+    """Seconds between two chunks of one event, at most."""
+    max_duration_s: int | None = Field(default=300, ge=1, le=3600)
+    """Length of an event, at most; None does not limit it."""
+    representative: Literal["latest", "longest_reasoning"] = "latest"
+    """The chunk that an event shows."""
+
+
+class RealtimeSettings(_Section):
+    """Rules for live streams, which RT-VLM looks at by itself (VSS's `rtvi_vlm`)."""
+
+    base_url: str = ""
+    """RT-VLM including `/v1`, such as `http://rtvi-vlm:8000/v1`; empty: off."""
+    timeout_s: float = Field(default=10.0, gt=0)
+    """Time for one request."""
+    default_model: str = "nim_nvidia_cosmos3-nano-reasoner_bf16-final"
+    """Model of rules that name none; empty: they have to."""
+    captions_ack_s: float = Field(default=2.0, ge=0)
+    """How long RT-VLM may take to refuse a rule; silence is consent."""
+    readiness_wait_s: float = Field(default=2.0, ge=0)
+    """How long a new stream is watched before its rule counts as created."""
+    health_every_s: float = Field(default=30.0, gt=0)
+    """How often to look whether RT-VLM still works on every rule; it is given again what it lost,
+    as after its restart. VSS waits for `POST /api/v1/realtime/replay`."""
+    pending_ttl_s: float = Field(default=300.0, gt=0)
+    """A rule that was never confirmed for so long is given to RT-VLM again."""
+    always_on: bool = False
+    """Start the rules of `always_on_rules` for every camera that starts streaming."""
+    always_on_rules: Path | None = None
+    """VSS's `realtime-config.yaml`."""
+    consolidation: ConsolidationSettings = ConsolidationSettings()
+    """How incidents are folded into events."""
+
+
+class CanarySettings(_Section):
+    """A verification of a built-in clip by the primary arm, which `/ready` waits for."""
+
+    enabled: bool = True
+    """Verify it at the start, until that succeeds, and again and again (VSS: at the start)."""
+    interval_s: float = Field(default=60.0, gt=0)
+    """Time between two verifications; it waits for a pause in the work up to as long again."""
+    retry_s: float = Field(default=10.0, gt=0)
+    """Time to the next one after a failure (VSS's warm-up: 10)."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """Time for one verification (VSS's warm-up: 120)."""
+    failures: int = Field(default=2, ge=1)
+    """The service is not ready after so many failures in a row; one success makes it ready."""
+
+
 class LogSettings(_Section):
     """Logs on standard error."""
 
@@ -506,6 +618,7 @@ class Settings(BaseSettings):
     vst: VstSettings = VstSettings()
     kafka: KafkaSettings = KafkaSettings()
     streams: StreamsSettings = StreamsSettings()
+    filters: FilterSettings = FilterSettings()
     prompts: PromptSettings = PromptSettings()
     answers: AnswerSettings = AnswerSettings()
     ab: AbSettings = AbSettings()
@@ -516,6 +629,8 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     sinks: SinkSettings = SinkSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+    canary: CanarySettings = CanarySettings()
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -552,8 +667,12 @@ def variable_of(name: str) -> str:
     return ENV_PREFIX + name.replace(".", "__").replace("-", "_").upper()
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Read the settings; `overrides` are whole sections that win over every other source.
+def load_settings(lowest: Mapping[str, Any] | None = None, /, **overrides: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        lowest: sections, nested, that only win over the defaults.
+        overrides: whole sections that win over every other source.
 
     Raises:
         SettingsError: names each wrong key and what is wrong with it.
@@ -565,23 +684,52 @@ def load_settings(**overrides: Any) -> Settings:
             "`sidecar check` lists the ones that exist."
         )
     try:
-        return Settings(**overrides)
+        return (_ranked(lowest) if lowest else Settings)(**overrides)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
     except (OSError, yaml.YAMLError) as error:
         raise SettingsError(f"Cannot read {os.environ.get(FILE_VARIABLE)}: {error}") from None
 
 
-def describe_settings(settings: Settings) -> Sequence[Setting]:
-    """List every leaf with its value and origin, in the order of the tree."""
+def describe_settings(
+    settings: Settings, lowest: Mapping[str, Mapping[str, Any]] | None = None
+) -> Sequence[Setting]:
+    """List every leaf with its value and origin, in the order of the tree.
+
+    Args:
+        settings: in force.
+        lowest: sources that only won over the defaults, by the names to show for them.
+    """
     sources = {
         "environment": EnvSettingsSource(Settings)(),
         "file": _file_source(Settings)(),
+        **(lowest or {}),
     }
     return [
         Setting(".".join(path), value, _origin(path, sources), meaning)
         for path, value, meaning in _leaves(settings, ())
     ]
+
+
+def _ranked(lowest: Mapping[str, Any]) -> type[Settings]:
+    """Return the tree with one more source, below all others."""
+
+    class RankedSettings(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            others = super().settings_customise_sources(
+                settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
+            )
+            return (*others, InitSettingsSource(settings_cls, dict(lowest)))
+
+    return RankedSettings
 
 
 def _file_source(settings_cls: type[BaseSettings]) -> YamlConfigSettingsSource:
@@ -593,7 +741,10 @@ def _file_source(settings_cls: type[BaseSettings]) -> YamlConfigSettingsSource:
 
 def _unknown_variables() -> list[str]:
     """Find variables with our prefix whose first part is no section (pydantic checks the rest)."""
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {FILE_VARIABLE}
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {
+        FILE_VARIABLE,
+        VSS_CONFIG_VARIABLE,
+    }
     ours = (name for name in os.environ if name.upper().startswith(ENV_PREFIX))
     return sorted(name for name in ours if name.upper().split("__")[0] not in known)
 

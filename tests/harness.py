@@ -63,7 +63,12 @@ class Running:
 async def running(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator[Running]:
     """Run a service with these settings until the context ends."""
     settings = Settings(
-        **{"ledger": {"path": folder / "ledger.db"}, "metrics": {"enabled": False}, **sections}
+        **{
+            "ledger": {"path": folder / "ledger.db"},
+            "metrics": {"enabled": False},
+            "canary": {"enabled": False},
+            **sections,
+        }
     )
     app = build(settings)
     try:
@@ -77,7 +82,11 @@ async def running(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
 async def _serving(app: App, settings: Settings) -> AsyncGenerator[Running]:
     await app.prepare()
     http = create_http_app(
-        app.service, settings.http, settings.metrics, parsers=app.plugins.functions
+        app.service,
+        settings.http,
+        settings.metrics,
+        parsers=app.plugins.functions,
+        realtime=app.realtime.api,
     )
     config = uvicorn.Config(
         http, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1

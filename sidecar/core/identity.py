@@ -24,8 +24,7 @@ _ALERT_FIELDS: Final = (
 
 def iso_ms(moment: datetime) -> str:
     """Write a time as VSS does: UTC, three digits of milliseconds, `Z`."""
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def fingerprint(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) -> str:
@@ -42,12 +41,21 @@ def fingerprint(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) ->
     return hmac.new(_HMAC_KEY, joined.encode(), "sha1").hexdigest()
 
 
-def verdict_key(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) -> str:
-    """Compute the key of a pipeline event, after VSS's dedup key (clients/dedup_state.py).
+def verdict_key(cohort: str, end: datetime) -> str:
+    """Compute the key of a pipeline event: its cohort and its end.
 
-    Two events with one key are the same question. An incident whose objects or completeness
-    changed is another one. Unlike VSS, an incident without objects keeps its sensor and category
-    in the key, so that two cameras never share one.
+    Two events with one key are the same question, which is answered once. An update that moved the
+    end is another one, about another clip; whether it is asked is up to `core.filters`.
+    """
+    return f"{cohort}:{iso_ms(end)}"
+
+
+def cohort_key(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) -> str:
+    """Compute what the updates of an event share: VSS's dedup key (clients/dedup_state.py).
+
+    It is the form without `end`. An incident whose objects or completeness changed is another
+    cohort. Unlike VSS, an incident without objects keeps its sensor and category in the key, so
+    that two cameras never share one.
     """
     module = text(value_at(raw, ("analyticsModule", "id")))
     objects = raw.get("objectIds") or []
@@ -56,11 +64,15 @@ def verdict_key(kind: EventKind, raw: Mapping[str, Any], timestamp: datetime) ->
         sensor, thing = text(value_at(raw, ("sensor", "id"))), text(value_at(raw, ("object", "id")))
         return _join("anomaly", when, (sensor, thing, module))
     sensor = text(raw.get("sensorId") or value_at(raw, ("sensor", "id"))).lower()
-    complete = text(value_at(raw, ("info", "isComplete"))) in {"true", "True", "TRUE"}
     digest = _short_digest(",".join(sorted(map(str, objects))).encode())
     category = text(raw.get("category")).lower()
-    tail = (digest, category, module.lower(), str(complete).lower())
+    tail = (digest, category, module.lower(), str(is_complete(raw)).lower())
     return _join(f"vlm:{_escape(sensor)}", when, tail)
+
+
+def is_complete(raw: Mapping[str, Any]) -> bool:
+    """Tell whether an event says that it is over, by VSS's reading of `info.isComplete`."""
+    return text(value_at(raw, ("info", "isComplete"))) in {"true", "True", "TRUE"}
 
 
 def on_demand_key(identity: str, body: bytes) -> str:

@@ -11,7 +11,14 @@ import orjson
 
 from sidecar.contract.body import validate
 from sidecar.contract.event import BehaviorRecord, IncidentBody, OnDemandBody
-from sidecar.core.identity import fingerprint, on_demand_key, text, value_at, verdict_key
+from sidecar.core.identity import (
+    cohort_key,
+    fingerprint,
+    on_demand_key,
+    text,
+    value_at,
+    verdict_key,
+)
 from sidecar.errors import MediaRoute
 from sidecar.model import EventKind, MediaRequest, MediaType, Origin, StoredEvent, VerifyEvent
 
@@ -68,8 +75,9 @@ class Intake:
         body = validate(IncidentBody, raw)
         kind = EventKind.INCIDENT
         document_id = fingerprint(kind, raw, body.timestamp)
+        cohort = cohort_key(kind, raw, body.timestamp)
         return VerifyEvent(
-            key=verdict_key(kind, raw, body.timestamp),
+            key=verdict_key(cohort, body.end),
             id=body.id or body.incidentId or document_id,
             fingerprint=document_id,
             kind=kind,
@@ -81,6 +89,7 @@ class Intake:
             end=body.end,
             media=self._media(raw),
             object_ids=tuple(body.objectIds),
+            cohort=cohort,
         )
 
     def _read_alert(self, raw: Mapping[str, Any]) -> VerifyEvent:
@@ -88,8 +97,9 @@ class Intake:
         kind = EventKind.ALERT
         document_id = fingerprint(kind, raw, body.timestamp)
         objects = body.objectIds or ([body.object.id] if body.object.id else [])
+        cohort, end = cohort_key(kind, raw, body.timestamp), body.end or body.timestamp
         return VerifyEvent(
-            key=verdict_key(kind, raw, body.timestamp),
+            key=verdict_key(cohort, end),
             id=body.id or document_id,
             fingerprint=document_id,
             kind=kind,
@@ -98,9 +108,10 @@ class Intake:
             sensor_id=body.sensor.id,
             category=body.analyticsModule.id or (body.event.type if body.event else ""),
             timestamp=body.timestamp,
-            end=body.end or body.timestamp,
+            end=end,
             media=self._media(raw),
             object_ids=tuple(objects),
+            cohort=cohort,
         )
 
     def _read_filled(
@@ -115,6 +126,7 @@ class Intake:
             id=identity,
             kind=kind,
             origin=Origin.ON_DEMAND,
+            cohort="",
             media=MediaRequest(MediaRoute.DIRECT, *_listed_media(_info(filled))),
         )
 

@@ -7,11 +7,16 @@ from typing import Any, Final
 
 from sidecar.core.bell import Bell
 from sidecar.core.feed import Feed
+from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.slots import Slots
 from sidecar.errors import NotFound, UnknownCategory
 from sidecar.model import (
+    NO_RULES,
+    Accepted,
+    Dropped,
     EventKind,
+    FilterRules,
     Health,
     StoredEvent,
     VerdictFilter,
@@ -25,10 +30,23 @@ FOLLOW_IDLE_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of a submitted event.
+
+    Attributes:
+        dropped: why it is not verified: the filter, and what it found; "" when it is.
+    """
+
+    event: VerifyEvent
+    dropped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """The verification service as its doors see it.
 
     Attributes:
+        filters: drop what need not be verified again.
         parts: everything that must work for the service to be ready, by name.
         sinks: where verdicts go, by name; one that is down delays only itself.
         slots: places for events being verified.
@@ -38,6 +56,7 @@ class Service:
     """
 
     intake: Intake
+    filters: Filters
     ledger: Ledger
     prompts: PromptBook
     parts: Mapping[str, Part]
@@ -49,13 +68,19 @@ class Service:
     submitted: Bell
     feed: Feed
 
-    async def submit(self, raw: Mapping[str, Any], kind: EventKind) -> VerifyEvent:
-        """Accept a pipeline event. When this returns, the event survives a crash.
+    async def submit(self, raw: Mapping[str, Any], kind: EventKind) -> Submission:
+        """Accept a pipeline event. When this returns, the event survives a crash or was dropped.
 
         Raises:
             RequestError: refused; nothing was accepted.
         """
-        return await self._accept(self.intake.read(raw, kind))
+        event = self.intake.read(raw, kind)
+        rules = self.filters.rules_for(event)
+        dropped = self.filters.check(event, rules) or await self._accept(event, rules)
+        if dropped is None:
+            return Submission(event)
+        self.meter.dropped(dropped.by)
+        return Submission(event, self.filters.explain(dropped))
 
     async def submit_on_demand(self, raw: Mapping[str, Any]) -> VerifyEvent:
         """Accept an on-demand request about media that it names.
@@ -66,7 +91,8 @@ class Service:
         event = self.intake.read_on_demand(raw, self.clock.now())
         if await self.prompts.find(event.category) is None:
             raise UnknownCategory(f"No alert config found for category '{event.category}'")
-        return await self._accept(event)
+        await self._accept(event, NO_RULES)
+        return event
 
     async def find(self, identity: str) -> VerdictRecord | StoredEvent:
         """Find by submitted id, `Id` or verdict key; a StoredEvent is not decided yet.
@@ -121,23 +147,26 @@ class Service:
             return stored, stored[-1].seq
         return stored, max(seq, last, *(record.seq for record in stored))
 
-    async def _accept(self, event: VerifyEvent) -> VerifyEvent:
+    async def _accept(self, event: VerifyEvent, rules: FilterRules) -> Dropped | None:
         # A caller that goes away must not leave an event claimed that nobody begins.
-        await asyncio.shield(asyncio.create_task(self._admit(event)))
-        return event
+        accepted = await asyncio.shield(asyncio.create_task(self._admit(event, rules)))
+        return accepted.dropped
 
-    async def _admit(self, event: VerifyEvent) -> None:
+    async def _admit(self, event: VerifyEvent, rules: FilterRules) -> Accepted:
         """Store an event; when a place is free, begin it without another trip to the ledger."""
         slot = self.slots.take(1)
         try:
-            accepted = await self.ledger.accept(event, claim=bool(slot))
+            accepted = await self.ledger.accept(event, claim=bool(slot), rules=rules)
         except BaseException:
             self.slots.give_back(slot)
             raise
-        self.meter.accepted(is_new=accepted.is_new)
+        self.filters.learn(event, rules, accepted)
+        if accepted.dropped is None:
+            self.meter.accepted(is_new=accepted.is_new)
         if slot and accepted.is_new:
             self.begin(event)
-            return
+            return accepted
         self.slots.give_back(slot)
         if accepted.is_new:
             self.submitted.ring()
+        return accepted

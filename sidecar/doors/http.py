@@ -37,6 +37,7 @@ from sidecar.contract.verdict import (
 from sidecar.core.service import Service
 from sidecar.doors.alert_config import alert_config_router
 from sidecar.doors.body_limit import BodyLimit
+from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import EventKind, Outcome, StoredEvent, VerdictFilter
 from sidecar.settings import HttpSettings, MetricsSettings
@@ -58,6 +59,7 @@ def create_http_app(
     metrics: MetricsSettings,
     lifespan: Lifespan | None = None,
     parsers: Collection[str] = (),
+    realtime: Realtime | None = None,
 ) -> FastAPI:
     """Build the ASGI application.
 
@@ -67,6 +69,7 @@ def create_http_app(
         metrics: named by `/metrics`, which only points to the real endpoint.
         lifespan: starts and stops what the service needs, as FastAPI defines it.
         parsers: names of the user's parsers, which alert types may name.
+        realtime: what the routes for realtime rules ask; None leaves them out.
     """
     app = FastAPI(
         title="Alert Agent API",
@@ -77,6 +80,8 @@ def create_http_app(
     app.include_router(_submission_router(service, http))
     app.include_router(_verdict_router(service))
     app.include_router(alert_config_router(service.prompts, REFUSALS, parsers))
+    if realtime is not None:
+        app.include_router(realtime_router(realtime, REFUSALS, http.max_json_depth))
     app.include_router(_health_router(service, metrics))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes)
     _translate_errors(app, service)
@@ -104,12 +109,13 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
 
     async def submit(request: Request, kind: EventKind, noun: str) -> Response:
         raw = await event_of(request, kind)
-        event = await service.submit(raw, kind)
+        taken = await service.submit(raw, kind)
+        told = f"dropped by {taken.dropped}" if taken.dropped else "queued for processing"
         return _json(
             202,
             SubmissionResponse(
-                id=event.id,
-                message=f"{noun} queued for processing",
+                id=taken.event.id,
+                message=f"{noun} {told}",
                 timestamp=stamp(service.clock.now()),
             ),
         )
@@ -123,7 +129,7 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         openapi_extra=_event_of(BehaviorBody, "nv.Behavior"),
     )
     async def submit_alert(request: Request) -> Response:
-        """Accept an nv.Behavior. 202 means that it is on disk and will be decided."""
+        """Accept an nv.Behavior. 202: it is on disk and will be decided, or a filter dropped it."""
         return await submit(request, EventKind.ALERT, "Alert")
 
     @router.post(
@@ -135,7 +141,7 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         openapi_extra=_event_of(IncidentBody, "nv.Incident"),
     )
     async def submit_incident(request: Request) -> Response:
-        """Accept an nv.Incident. 202 means that it is on disk and will be decided."""
+        """Accept an nv.Incident. 202: it is on disk and will be decided, or a filter dropped it."""
         return await submit(request, EventKind.INCIDENT, "Incident")
 
     @router.post(

@@ -12,10 +12,16 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from sidecar.errors import ROWS
-from sidecar.model import Outcome
+from sidecar.model import Drop, Outcome
 from sidecar.settings import MetricsSettings
 
 BROKERS: Final = ("kafka", "streams")
+DROP_LABELS: Final = {
+    Drop.UNFINISHED: "dedup",  # VSS drops them in the same step
+    Drop.END_TIME_DELTA: "end_time_delta",
+    Drop.DEDUP: "dedup",
+    Drop.RATE_LIMIT: "rate_limit",
+}
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600)
 
 
@@ -29,7 +35,11 @@ class PrometheusMeter:
         self._dropped = self._counter(
             "alert_bridge_events_dropped", "Events not verified again.", "reason"
         )
-        self._dropped.labels("dedup")
+        for label in sorted(set(DROP_LABELS.values())):
+            self._dropped.labels(label)
+        self._skipped = self._counter(
+            "alert_bridge_events_skipped_confirmed", "Events whose document was confirmed before."
+        )
         self._admitted = self._counter(
             "alert_bridge_events_after_dedup", "Events taken for verification."
         )
@@ -76,6 +86,14 @@ class PrometheusMeter:
     def accepted(self, *, is_new: bool) -> None:
         """Count a submission."""
         (self._admitted if is_new else self._dropped.labels("dedup")).inc()
+
+    def dropped(self, by: Drop) -> None:
+        """Count an event that a filter dropped; VSS takes confirmed ones out after dedup."""
+        if by is Drop.CONFIRMED:
+            self._admitted.inc()
+            self._skipped.inc()
+        else:
+            self._dropped.labels(DROP_LABELS[by]).inc()
 
     def received(self, source: str, lag_s: float | None) -> None:
         """Time a record's way."""

@@ -18,9 +18,12 @@
 -- <root>:sinks             set    every sink that ever had an entry
 -- <root>:replicas          zset   replicas by the end of their lease, in ms of the server's clock
 -- <root>:suspects          hash   replica -> when its lease was first seen to be over
+-- <root>:mark:<cohort>     string "<end> <time>" of its latest accepted event; expires
 -- <root>:seq, :position, :delivery  int   the last number given
 -- <root>:prompts           hash   alert type -> its newest version
 -- <root>:prompts:<type>    hash   version -> what it said
+-- <root>:rules             hash   id -> realtime rule
+-- <root>:rule_revisions    hash   id -> its revision
 --
 -- Redis refuses commands for want of memory or disk only before the first write of a script, so an
 -- operation happens as a whole or not at all (https://redis.io/docs/latest/develop/programmability).
@@ -151,7 +154,30 @@ local function insert(key, kind, origin, raw, claimer, lease_ms, ticket)
   return position
 end
 
-function op.accept(key, id, fingerprint, kind, origin, raw, max_backlog, claimer, lease_ms, ticket)
+-- Tell why an event is dropped, in microseconds; nil when it is not.
+local function find_drop(fingerprint, rules)
+  local mark = call('GET', key_of('mark', rules.cohort))
+  if mark then
+    local ends_at, set_at = string.match(mark, '^(%S+) (%S+)$')
+    for _, limit in ipairs(rules.limits) do
+      local drop, within, closer = unpack(limit)
+      if math.abs(rules.now - set_at) < within and math.abs(rules.ends_at - ends_at) < closer then
+        return {'dropped', drop, ends_at, set_at}
+      end
+    end
+  end
+  local known = rules.protect > 0 and call('HGET', key_of('names'), fingerprint)
+  if known then
+    local verdict = key_of('verdict', string.match(known, '^%d+'))
+    local outcome, decided_at = unpack(call('HMGET', verdict, 'outcome', 'decided_at'))
+    if outcome == 'confirmed' and math.abs(rules.now - (decided_at or 0)) < rules.protect then
+      return {'dropped', 'confirmed', decided_at}
+    end
+  end
+end
+
+function op.accept(key, id, fingerprint, kind, origin, raw, rules, max_backlog, claimer, lease_ms,
+  ticket)
   local seq = call('HGET', key_of('decided'), key)
   if seq then
     for _, identity in ipairs({key, id, fingerprint}) do
@@ -162,11 +188,19 @@ function op.accept(key, id, fingerprint, kind, origin, raw, max_backlog, claimer
   local position = call('HGET', key_of('event', key), 'position')
   local answer = position and 'known' or 'new'
   if not position then
+    rules = rules ~= '' and cjson.decode(rules)
+    local dropped = rules and find_drop(fingerprint, rules)
+    if dropped then
+      return dropped
+    end
     local backlog = tonumber(call('GET', key_of('backlog')) or 0)
     if backlog >= tonumber(max_backlog) then
       return {'full', backlog}
     end
     position = insert(key, kind, origin, raw, claimer, lease_ms, ticket)
+    if rules and #rules.limits > 0 then
+      call('SET', key_of('mark', rules.cohort), rules.mark, 'PX', rules.keep_ms)
+    end
   end
   call('SADD', key_of('aliases', key), key, id, fingerprint)
   for _, identity in ipairs({key, id, fingerprint}) do
@@ -241,14 +275,15 @@ local function add_delivery(seq, sink, line, now)
   end
 end
 
-function op.commit(key, id, fingerprint, sensor, category, outcome, timestamp, record, me, now, ...)
+function op.commit(key, id, fingerprint, sensor, category, outcome, timestamp, record, decided_at,
+  me, now, ...)
   local decided = call('HGET', key_of('decided'), key)
   if decided then
     return {0, tonumber(decided), call('HGET', key_of('verdict', decided), 'by')}
   end
   local seq = call('INCR', key_of('seq'))
   call('HSET', key_of('verdict', seq), 'record', record, 'by', me, 'sensor', sensor,
-    'category', category, 'outcome', outcome, 'timestamp', timestamp)
+    'category', category, 'outcome', outcome, 'timestamp', timestamp, 'decided_at', decided_at)
   call('HSET', key_of('decided'), key, seq)
   call('ZADD', key_of('sensor', sensor), seq, seq)
   call('ZADD', key_of('category', category), seq, seq)
@@ -437,6 +472,32 @@ function op.put_prompt(name_key, version, expected, blob)
   call('HSET', key_of('prompts'), name_key, blob)
   call('HSET', key_of('prompts', name_key), version, blob)
   return 1
+end
+
+-- Realtime rules --------------------------------------------------------------------------------
+
+function op.rules()
+  return call('HVALS', key_of('rules'))
+end
+
+function op.rule(id)
+  return call('HGET', key_of('rules'), id)
+end
+
+-- Store a rule whose revision follows the stored one.
+function op.put_rule(id, revision, blob)
+  local known = call('HGET', key_of('rule_revisions'), id) or 0
+  if tonumber(known) + 1 ~= tonumber(revision) then
+    return 0
+  end
+  call('HSET', key_of('rules'), id, blob)
+  call('HSET', key_of('rule_revisions'), id, revision)
+  return 1
+end
+
+function op.delete_rule(id)
+  call('HDEL', key_of('rule_revisions'), id)
+  return call('HDEL', key_of('rules'), id)
 end
 
 return op[ARGV[1]](unpack(ARGV, 2))

@@ -14,19 +14,21 @@ import structlog
 
 from sidecar.errors import Overloaded, StoreUnavailable
 from sidecar.model import (
+    NO_RULES,
     Accepted,
     EventKind,
+    FilterRules,
     Origin,
     OutboxEntry,
-    Outcome,
     StoredEvent,
     VerdictFilter,
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.outside.ledger_rows import dump
+from sidecar.outside.ledger_rows import dump, dump_record, load_record
+from sidecar.outside.marks import pack_rules, unpack_drop
 from sidecar.outside.redis_store import Argument, RedisStore
-from sidecar.outside.sqlite import from_microseconds, to_microseconds
+from sidecar.outside.sqlite import to_microseconds
 from sidecar.ports import Clock
 from sidecar.settings import LedgerSettings
 
@@ -118,16 +120,22 @@ class RedisLedger:
         self._start_heart()
         return recovered
 
-    async def accept(self, event: VerifyEvent, *, claim: bool = False) -> Accepted:
+    async def accept(
+        self, event: VerifyEvent, *, claim: bool = False, rules: FilterRules = NO_RULES
+    ) -> Accepted:
         """Store an event, or find that its key is known; its id is remembered either way."""
-        facts = (event.key, event.id, event.fingerprint, event.kind, event.origin, dump(event.raw))
+        packed = pack_rules(event, rules, to_microseconds(self._clock.now()))
+        names, facts = (event.key, event.id, event.fingerprint), (event.kind, event.origin)
+        call = ("accept", *names, *facts, dump(event.raw), packed, self._max_backlog)
         if claim:
-            answer = await self._take("accept", *facts, self._max_backlog)
+            answer = await self._take(*call)
         else:
-            answer = await self._store.write("accept", *facts, self._max_backlog, "", 0, "")
+            answer = await self._store.write(*call, "", 0, "")
         match answer:
+            case [b"dropped", *why]:
+                return Accepted(event.key, is_new=False, dropped=unpack_drop(why))
             case [b"decided", seq, record]:
-                return Accepted(event.key, is_new=False, verdict=_to_record(record, seq))
+                return Accepted(event.key, is_new=False, verdict=load_record(record, seq))
             case [b"full", waiting]:
                 raise _overloaded(waiting, self._max_backlog)
         return Accepted(event.key, is_new=answer == [b"new"])
@@ -160,7 +168,7 @@ class RedisLedger:
         """Find what a name stands for: the latest decided, else the latest accepted."""
         match await self._store.read("lookup", identity):
             case [int(seq), record]:
-                return _to_record(record, seq)
+                return load_record(record, seq)
             case []:
                 return None
             case fields:
@@ -246,7 +254,8 @@ class RedisLedger:
             facts = (_index(wanted), direction, bound, limit - len(found), _SCAN)
             last, *pairs = await self._store.read("list", *facts, *terms)
             found += [
-                _to_record(record, seq) for seq, record in zip(pairs[::2], pairs[1::2], strict=True)
+                load_record(record, seq)
+                for seq, record in zip(pairs[::2], pairs[1::2], strict=True)
             ]
             if not last:
                 break
@@ -262,7 +271,8 @@ class RedisLedger:
             record.category,
             record.outcome,
             to_microseconds(record.timestamp),
-            _dump_record(record),
+            dump_record(record),
+            to_microseconds(record.decided_at),
             self._me,
             to_microseconds(self._clock.now()),
         )
@@ -348,34 +358,6 @@ def _terms(wanted: VerdictFilter) -> tuple[Argument, ...]:
     )
 
 
-def _dump_record(record: VerdictRecord) -> bytes:
-    return dump(
-        {
-            "key": record.key,
-            "id": record.id,
-            "fingerprint": record.fingerprint,
-            "kind": record.kind,
-            "sensor_id": record.sensor_id,
-            "category": record.category,
-            "outcome": record.outcome,
-            "reason": record.reason,
-            "arm": record.arm,
-            "timestamp": to_microseconds(record.timestamp),
-            "decided_at": to_microseconds(record.decided_at),
-            "document": record.document,
-        }
-    )
-
-
-def _to_record(blob: bytes, seq: int) -> VerdictRecord:
-    fields = orjson.loads(blob)
-    fields["kind"] = EventKind(fields["kind"])
-    fields["outcome"] = Outcome(fields["outcome"])
-    fields["timestamp"] = from_microseconds(fields["timestamp"])
-    fields["decided_at"] = from_microseconds(fields["decided_at"])
-    return VerdictRecord(**fields, seq=seq)
-
-
 def _to_event(fields: Sequence[bytes]) -> StoredEvent:
     key, kind, origin, raw, attempts = fields
     return StoredEvent(
@@ -392,7 +374,7 @@ def _to_entry(row: Sequence[bytes]) -> OutboxEntry:
     return OutboxEntry(
         id=int(number),
         sink=sink.decode(),
-        record=_to_record(record, int(seq)),
+        record=load_record(record, int(seq)),
         attempts=int(attempts),
         last_error=error.decode(),
     )

@@ -1,4 +1,4 @@
-"""Between rows of the ledger and values of the model."""
+"""Between what the ledgers store and values of the model: rows in SQLite, JSON in Redis."""
 
 from collections.abc import Sequence
 from sqlite3 import Row
@@ -72,3 +72,33 @@ def to_entry(row: Row) -> OutboxEntry:
         attempts=row["attempts"],
         last_error=row["last_error"],
     )
+
+
+def dump_record(record: VerdictRecord) -> bytes:
+    """Write a verdict as JSON, without `seq`."""
+    return dump(
+        {
+            "key": record.key,
+            "id": record.id,
+            "fingerprint": record.fingerprint,
+            "kind": record.kind,
+            "sensor_id": record.sensor_id,
+            "category": record.category,
+            "outcome": record.outcome,
+            "reason": record.reason,
+            "arm": record.arm,
+            "timestamp": to_microseconds(record.timestamp),
+            "decided_at": to_microseconds(record.decided_at),
+            "document": record.document,
+        }
+    )
+
+
+def load_record(blob: bytes, seq: int) -> VerdictRecord:
+    """Read what `dump_record` wrote."""
+    fields = orjson.loads(blob)
+    fields["kind"] = EventKind(fields["kind"])
+    fields["outcome"] = Outcome(fields["outcome"])
+    fields["timestamp"] = from_microseconds(fields["timestamp"])
+    fields["decided_at"] = from_microseconds(fields["decided_at"])
+    return VerdictRecord(**fields, seq=seq)

@@ -9,7 +9,9 @@ from typing import Final, TypeVar
 
 from sidecar.errors import Overloaded, StoreUnavailable
 from sidecar.model import (
+    NO_RULES,
     Accepted,
+    FilterRules,
     OutboxEntry,
     StoredEvent,
     VerdictFilter,
@@ -17,6 +19,7 @@ from sidecar.model import (
     VerifyEvent,
 )
 from sidecar.outside.ledger_rows import dump, to_entry, to_event, to_record, to_row
+from sidecar.outside.marks import find_drop, select_cohort
 from sidecar.outside.sqlite import Database, to_microseconds
 from sidecar.ports import Clock
 from sidecar.settings import LedgerSettings
@@ -36,8 +39,9 @@ _INSERT_EVENT: Final = """
 """
 _INSERT_VERDICT: Final = """
     INSERT INTO verdicts (key, id, fingerprint, kind, sensor_id, category, outcome, reason, arm,
-        timestamp, decided_at, document)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        timestamp, decided_at, document, accepted_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        coalesce((SELECT accepted_at FROM events WHERE key = ?), 0))
     ON CONFLICT (key) DO NOTHING RETURNING seq
 """
 # An entry stands behind the other entries of its fingerprint that still have to be delivered.
@@ -102,10 +106,12 @@ class SqliteLedger:
         sql = "UPDATE events SET claimed = 0 WHERE claimed = 1"
         return await self._db.write(lambda db: db.execute(sql).rowcount)
 
-    async def accept(self, event: VerifyEvent, *, claim: bool = False) -> Accepted:
+    async def accept(
+        self, event: VerifyEvent, *, claim: bool = False, rules: FilterRules = NO_RULES
+    ) -> Accepted:
         """Store an event, or find that its key is known; its id is remembered either way."""
         raw = dump(event.raw)
-        return await self._db.write(partial(self._accept, event, raw, self._now(), claim))
+        return await self._db.write(partial(self._accept, event, raw, claim, rules, self._now()))
 
     async def claim(self, limit: int) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it may leave events claimed until `recover`."""
@@ -175,22 +181,28 @@ class SqliteLedger:
         return await self._db.write(partial(_revive, ids, self._now()))
 
     def _accept(
-        self, event: VerifyEvent, raw: bytes, now: int, claim: bool, db: Connection
+        self,
+        event: VerifyEvent,
+        raw: bytes,
+        claim: bool,
+        rules: FilterRules,
+        now: int,
+        db: Connection,
     ) -> Accepted:
         names = (event.key, event.id, event.fingerprint)
-        decided = db.execute("SELECT * FROM verdicts WHERE key = ?", (event.key,)).fetchone()
-        if decided is not None:
-            _name(db, names, seq=decided["seq"], position=0)
-            return Accepted(event.key, is_new=False, verdict=to_record(decided))
-        known = db.execute("SELECT position FROM events WHERE key = ?", (event.key,)).fetchone()
+        cohort = select_cohort(db, event, rules)
+        known = next((row for row in cohort if row["key"] == event.key), None)
         if known is None:
+            dropped = find_drop(db, event, rules, cohort, now)
+            if dropped is not None:
+                return Accepted(event.key, is_new=False, dropped=dropped)
             self._check_backlog(db)
             values = (event.key, event.kind, event.origin, raw, now, claim, int(claim))
             position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
-        else:
-            position = known["position"]
-        _name(db, names, seq=0, position=position)
-        return Accepted(event.key, is_new=known is None)
+            _name(db, names, seq=0, position=position)
+            return Accepted(event.key, is_new=True)
+        _name(db, names, seq=known["seq"], position=known["position"])
+        return Accepted(event.key, is_new=False, verdict=_read_verdict(db, known["seq"]))
 
     def _check_backlog(self, db: Connection) -> None:
         waiting = db.execute("SELECT events FROM backlog").fetchone()["events"]
@@ -265,6 +277,11 @@ def _name(db: Connection, names: Iterable[str], *, seq: int, position: int) -> N
     db.executemany("INSERT OR IGNORE INTO identities VALUES (?, ?, ?)", rows)
 
 
+def _read_verdict(db: Connection, seq: int) -> VerdictRecord | None:
+    row = db.execute("SELECT * FROM verdicts WHERE seq = ?", (seq,)).fetchone() if seq else None
+    return None if row is None else to_record(row)
+
+
 def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None:
     found = db.execute(
         "SELECT seq, position FROM identities WHERE identity = ?"
@@ -274,9 +291,7 @@ def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None
     if found is None:
         return None
     if found["seq"]:
-        return to_record(
-            db.execute("SELECT * FROM verdicts WHERE seq = ?", (found["seq"],)).fetchone()
-        )
+        return _read_verdict(db, found["seq"])
     return to_event(
         db.execute("SELECT * FROM events WHERE position = ?", (found["position"],)).fetchone()
     )
@@ -289,7 +304,7 @@ def _commit(
     now: int,
     db: Connection,
 ) -> int | None:
-    inserted = db.execute(_INSERT_VERDICT, row).fetchone()
+    inserted = db.execute(_INSERT_VERDICT, (*row, record.key)).fetchone()
     if inserted is None:
         return None
     seq = int(inserted["seq"])

@@ -168,6 +168,8 @@ class RedisStore:
     async def _send(self, batch: Sequence[Call], *, sync: bool) -> Sequence[Any]:
         """Run a batch; in the place of an answer there may be an exception."""
         if not self._sha:
+            # A server that wants a password says so, but not to somebody who sends 16 KB.
+            await self._client.execute_command("PING")
             self._sha = str(await self._client.script_load(self._script))
         answers = await self._pipe(batch, sync=sync)
         missed = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]

@@ -1,4 +1,5 @@
--- Schema 2 of the ledger; running it again on a file of schema 1 brings that up to date.
+-- Schema 3 of the ledger; running it again on a file of an older schema brings that up to date, once
+-- `sqlite.py` has added the columns that are missing.
 -- Times are integer microseconds since 1970-01-01 UTC.
 
 BEGIN IMMEDIATE;
@@ -28,6 +29,7 @@ BEGIN UPDATE backlog SET events = events + 1; END;
 CREATE TRIGGER IF NOT EXISTS event_decided AFTER DELETE ON events
 BEGIN UPDATE backlog SET events = events - 1; END;
 
+-- `accepted_at` is 0 for verdicts from before schema 3.
 CREATE TABLE IF NOT EXISTS verdicts (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
     key         TEXT    NOT NULL UNIQUE,
@@ -41,7 +43,8 @@ CREATE TABLE IF NOT EXISTS verdicts (
     arm         TEXT    NOT NULL,
     timestamp   INTEGER NOT NULL,
     decided_at  INTEGER NOT NULL,
-    document    BLOB    NOT NULL
+    document    BLOB    NOT NULL,
+    accepted_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Each holds every column that a filter compares, so that no document is read in vain.
@@ -117,6 +120,13 @@ CREATE TABLE IF NOT EXISTS alert_segments (
     PRIMARY KEY (alert_type_key, version)
 ) STRICT;
 
-PRAGMA user_version = 2;
+-- What RT-VLM watches live streams by, in JSON; `revision` tells whether somebody was faster.
+CREATE TABLE IF NOT EXISTS realtime_rules (
+    id       TEXT    PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    rule     BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+PRAGMA user_version = 3;
 
 COMMIT;

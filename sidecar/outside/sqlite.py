@@ -25,7 +25,7 @@ from sidecar.errors import SettingsError, StoreUnavailable
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _MAX_BATCH: Final = 256
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,6 +50,9 @@ _ADVICE: Final = {
 }
 """Primary result codes that mean trouble outside (https://www.sqlite.org/rescode.html)."""
 
+_ADD_ACCEPTED_AT: Final = (
+    "ALTER TABLE verdicts ADD COLUMN accepted_at INTEGER NOT NULL DEFAULT 0"  # since schema 3
+)
 _CLOSED: Final = "The ledger is closed because the sidecar is stopping. Send again in a moment."
 
 
@@ -261,6 +264,9 @@ def _prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
             f"{SCHEMA_VERSION}. Upgrade the sidecar, or set SIDECAR_LEDGER__PATH to another file."
         )
     if version < SCHEMA_VERSION:
+        columns = {row["name"] for row in connection.execute("PRAGMA table_info(verdicts)")}
+        if columns and "accepted_at" not in columns:
+            connection.execute(_ADD_ACCEPTED_AT)
         connection.executescript(files(__package__).joinpath("schema.sql").read_text("utf-8"))
 
 

@@ -166,15 +166,19 @@ class FakeElastic:
         return True
 
     async def _search(self, request: web.Request) -> web.Response:
-        """Answer a `bool` query of `term`, `terms` and `range` filters; keywords are exact."""
-        query = orjson.loads(await request.read())["query"]["bool"]["filter"]
+        """Answer a `bool` query of filters, the latest `timestamp` first; keywords are exact."""
+        body = orjson.loads(await request.read())
+        query = body["query"]["bool"]["filter"]
         pattern = request.match_info["index"]
-        hits = [
+        hits: list[dict[str, Any]] = [
             {"_index": index, "_id": identity, "_source": stored.source}
             for (index, identity), stored in self.documents.items()
             if fnmatchcase(index, pattern) and all(_matches(stored.source, one) for one in query)
         ]
-        return web.json_response({"hits": {"total": {"value": len(hits)}, "hits": hits}})
+        hits.sort(key=lambda hit: str(hit["_source"].get("timestamp")), reverse=True)
+        first = body.get("from", 0)
+        page = hits[first : first + body.get("size", 10)]
+        return web.json_response({"hits": {"total": {"value": len(hits)}, "hits": page}})
 
 
 def basic(username: str, password: str) -> str:
@@ -212,11 +216,15 @@ def _fields(document: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, 
 
 def _matches(source: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     ((kind, condition),) = wanted.items()
+    if kind == "exists":
+        condition = {condition["field"]: None}
     ((path, expected),) = condition.items()
     found: Any = source
     for name in path.removesuffix(".keyword").split("."):
         found = found.get(name) if isinstance(found, Mapping) else None
     values = found if isinstance(found, list) else [found]
+    if kind == "exists":
+        return found is not None
     if kind == "term":
         return expected in values
     if kind == "terms":

@@ -1,4 +1,4 @@
-"""The document Id and the verdict key."""
+"""The document Id, the cohort and the verdict key."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from payloads import BEHAVIOR, COLLISION
 
-from sidecar.core.identity import cohort_key, fingerprint, iso_ms, on_demand_key
+from sidecar.core.identity import cohort_key, fingerprint, iso_ms, on_demand_key, verdict_key
 from sidecar.model import EventKind
 
 WHEN = datetime(2025, 9, 11, 0, 8, 27, 822_000, tzinfo=UTC)
@@ -49,7 +49,7 @@ def test_times_are_written_in_utc_with_milliseconds() -> None:
         {"place": {"name": "elsewhere"}},
     ],
 )
-def test_what_vss_takes_for_the_same_question_has_one_key(change: dict[str, Any]) -> None:
+def test_what_vss_takes_for_the_same_question_is_one_cohort(change: dict[str, Any]) -> None:
     """Case, order of objects, `end` and unrelated fields do not matter."""
     changed = {**COLLISION, **change}
 
@@ -67,11 +67,20 @@ def test_what_vss_takes_for_the_same_question_has_one_key(change: dict[str, Any]
         {"info": {**COLLISION["info"], "isComplete": "true"}},
     ],
 )
-def test_another_question_has_another_key(change: dict[str, Any]) -> None:
+def test_another_question_is_another_cohort(change: dict[str, Any]) -> None:
     """Sensor, objects, category, module and completeness make the question."""
     changed = {**COLLISION, **change}
 
     assert cohort_key(INCIDENT, COLLISION, WHEN) != cohort_key(INCIDENT, changed, WHEN)
+
+
+def test_an_update_with_another_end_is_another_question() -> None:
+    """The same end, in whatever zone it is written, is the same question."""
+    cohort = cohort_key(INCIDENT, COLLISION, WHEN)
+    tokyo = WHEN.astimezone(timezone(timedelta(hours=9)))
+
+    assert verdict_key(cohort, WHEN) == verdict_key(cohort, tokyo)
+    assert verdict_key(cohort, WHEN) != verdict_key(cohort, WHEN + timedelta(milliseconds=1))
 
 
 def test_separators_in_names_cannot_make_two_questions_one() -> None:

@@ -248,7 +248,7 @@ async def test_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    with pytest.raises(SettingsError, match=r"newer sidecar: it has schema 99, this one knows 2"):
+    with pytest.raises(SettingsError, match=r"newer sidecar: it has schema 99, this one knows 3"):
         Database(path)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.model import Drop
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.settings import MetricsSettings
 
@@ -26,7 +27,11 @@ def _value(text: str, sample: str) -> float:
     "sample",
     [
         "alert_bridge_events_after_dedup_total",
-        'alert_bridge_events_dropped_total{reason="dedup"}',
+        "alert_bridge_events_skipped_confirmed_total",
+        *(
+            f'alert_bridge_events_dropped_total{{reason="{reason}"}}'
+            for reason in ("dedup", "end_time_delta", "rate_limit")
+        ),
         *(
             f'alert_bridge_events_total{{verdict="{verdict}"}}'
             for verdict in ("confirmed", "rejected", "verification-failed", "unknown")
@@ -61,7 +66,7 @@ def test_vss_metrics_exist_before_the_first_event(sample: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the library never closes its socket
 def test_every_event_is_counted_once() -> None:
-    """VSS's identity: taken = confirmed + rejected + failed + unknown, when nothing waits."""
+    """VSS's identity: taken = confirmed + rejected + failed + unknown + skipped, at rest."""
     meter = PrometheusMeter()
     outcomes: list[tuple[str, str]] = [
         ("confirmed", ""),
@@ -73,6 +78,8 @@ def test_every_event_is_counted_once() -> None:
         meter.accepted(is_new=True)
         meter.decided(outcome, reason, 0.2)
     meter.accepted(is_new=False)
+    for drop in Drop:
+        meter.dropped(drop)
     text = _scrape(meter)
     events: dict[str, Any] = {
         verdict: _value(text, f'alert_bridge_events_total{{verdict="{verdict}"}}')
@@ -80,7 +87,11 @@ def test_every_event_is_counted_once() -> None:
     }
 
     assert {"confirmed": 1, "rejected": 1, "verification-failed": 1, "unknown": 1} == events
-    assert 4 == _value(text, "alert_bridge_events_after_dedup_total")
-    assert 1 == _value(text, 'alert_bridge_events_dropped_total{reason="dedup"}')
+    assert 5 == _value(text, "alert_bridge_events_after_dedup_total")
+    assert 1 == _value(text, "alert_bridge_events_skipped_confirmed_total")
+    # an event that is known, one that is not finished, and an update
+    assert 3 == _value(text, 'alert_bridge_events_dropped_total{reason="dedup"}')
+    assert 1 == _value(text, 'alert_bridge_events_dropped_total{reason="end_time_delta"}')
+    assert 1 == _value(text, 'alert_bridge_events_dropped_total{reason="rate_limit"}')
     assert 1 == _value(text, 'alert_bridge_verification_failures_total{reason="vlm_timeout"}')
     assert 4 == _value(text, "alert_bridge_worker_processing_seconds_count")

@@ -1,0 +1,154 @@
+"""What every broker door does with a record, whatever the broker: store it, or put it aside."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from sidecar.contract.body import parse_json_object
+from sidecar.contract.nvschema import from_protobuf
+from sidecar.core.backoff import backoff
+from sidecar.core.service import Service
+from sidecar.errors import (
+    Ack,
+    BodyTooLarge,
+    InvalidRequest,
+    Issue,
+    RequestError,
+    UnexpectedFailure,
+    row_of,
+)
+from sidecar.model import DeadLetter, EventKind, Record
+from sidecar.ports import DeadLetters, Meter
+
+_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 2.0
+_POISON: Final = "undeliverable"
+_UNEXPECTED: Final = row_of(UnexpectedFailure()).reason
+
+_log = structlog.get_logger()
+
+Decode = Callable[[EventKind, bytes], Mapping[str, Any]]
+"""From a record's value to the event's JSON object; raises RequestError."""
+
+
+class RecordIntake:
+    """Sees each record to a safe place: the ledger, or the dead letters.
+
+    Args:
+        source: name of the broker in metrics, such as `kafka`.
+        decode: reads a value, such as `decode_record` with its limits.
+        service: takes the events.
+        dead_letters: takes what can never be an event.
+        meter: counts records.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        decode: Decode,
+        service: Service,
+        dead_letters: DeadLetters,
+        meter: Meter,
+    ) -> None:
+        self._source = source
+        self._decode = decode
+        self._service = service
+        self._dead_letters = dead_letters
+        self._meter = meter
+        self._obstacle = ""
+        self._problem = ""
+
+    @property
+    def obstacle(self) -> str:
+        """Why the latest record had to wait; "" when none has."""
+        return self._obstacle
+
+    @property
+    def problem(self) -> str:
+        """Why a dead letter waits; "" when none does."""
+        return self._problem
+
+    async def take(self, record: Record) -> None:
+        """Return when the record is safe. Waits as long as there is no room for it."""
+        self._meter.received(self._source, record.lag_s)
+        try:
+            await self._submit(record)
+        except RequestError as error:
+            await self._put_aside(record, row_of(error).reason, _cause(error))
+        except Exception as error:  # noqa: BLE001 - a record that meets a defect must not stop all
+            _log.exception("record_failed", origin=record.origin)
+            cause = f"A defect of the sidecar: {type(error).__name__}: {error}."
+            await self._put_aside(record, _UNEXPECTED, cause)
+
+    async def give_up(self, record: Record, cause: str) -> None:
+        """Put a record aside that cannot even be tried."""
+        await self._put_aside(record, _POISON, cause)
+
+    def lose(self, place: str, records: int, cause: str) -> None:
+        """Report records that the broker dropped before anybody could store them."""
+        self._meter.lost(self._source, records)
+        _log.error("records_lost", source=self._source, place=place, records=records, detail=cause)
+
+    async def _submit(self, record: Record) -> None:
+        raw = self._decode(record.kind, record.value)
+        attempt = 0
+        while True:
+            try:
+                await self._service.submit(raw, record.kind)
+            except RequestError as error:
+                if row_of(error).ack is not Ack.RETRY:
+                    raise
+                self._obstacle = error.detail
+            else:
+                return
+            attempt += 1
+            await asyncio.sleep(backoff(attempt, _PAUSE_S, _LONGEST_PAUSE_S))
+
+    async def _put_aside(self, record: Record, reason: str, cause: str) -> None:
+        _log.error("record_refused", origin=record.origin, reason=reason, detail=cause)
+        attempt = 0
+        while True:
+            try:
+                await self._dead_letters.put(DeadLetter(record, reason, cause))
+            except ConnectionError as error:
+                self._problem = str(error)
+            else:
+                self._problem = ""
+                self._meter.put_aside(self._source, reason)
+                return
+            attempt += 1
+            _log.error("dead_letter_waits", origin=record.origin, detail=self._problem)
+            await asyncio.sleep(backoff(attempt, _PAUSE_S, _LONGEST_PAUSE_S))
+
+
+def _cause(error: RequestError) -> str:
+    """Name the wrong fields, where that is what is wrong."""
+    if isinstance(error, InvalidRequest):
+        return "; ".join(f"{issue.field}: {issue.message}" for issue in error.issues)
+    return error.detail
+
+
+def decode_record(
+    kind: EventKind, value: bytes, *, max_bytes: int, max_depth: int
+) -> Mapping[str, Any]:
+    """Read a record's value: JSON when it is a JSON object, else NvSchema protobuf, as in VSS.
+
+    Args:
+        kind: what it must hold.
+        value: as it came.
+        max_bytes: a longer value is refused.
+        max_depth: levels of nesting that JSON may have.
+
+    Raises:
+        BodyTooLarge: it is too long.
+        InvalidRequest: it is neither.
+    """
+    if not value:
+        raise InvalidRequest((Issue("value", "missing", "The record has no value."),))
+    if len(value) > max_bytes:
+        raise BodyTooLarge(f"The record has {len(value)} bytes; {max_bytes} are allowed.")
+    if value.lstrip().startswith(b"{"):  # no NvSchema message begins like this
+        return parse_json_object(value, max_depth)
+    return from_protobuf(value, kind)
