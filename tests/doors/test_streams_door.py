@@ -340,7 +340,8 @@ async def test_entries_trimmed_unread_are_counted(
         known, lost = await store.ids(), store.meter.counts["lost"]
 
     assert ids((*range(3), *range(10 - left, 11))) == known
-    assert (7 - left if is_new else 0) == lost
+    # the read that the first door gave up may have been answered with one entry, which is known
+    assert (7 - left == lost) if is_new else lost <= 1
 
 
 async def test_a_new_group_begins_where_it_is_told(
