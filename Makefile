@@ -3,9 +3,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MINUTES ?= 5
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check fix gen clean
+.PHONY: help demo test chaos check fix gen clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -15,6 +16,9 @@ demo: $(VENV)/.plain ## Verify two real clips with the built-in arm and print th
 
 test: $(VENV)/.dev ## Run the tests; those that need a real vLLM say why when they are skipped
 	$(BIN)/pytest
+
+chaos: $(VENV)/.dev ## Let everything fail for MINUTES (5) and account for every event; SEED repeats a run
+	PYTHONPATH=tests $(BIN)/python tests/chaos/run.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.dev ## Lint, check types, import rules and generated text
 	$(BIN)/ruff check

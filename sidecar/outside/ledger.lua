@@ -262,21 +262,22 @@ local function forget_event(key, me)
   call('DECR', key_of('backlog'))
 end
 
-local function add_delivery(seq, sink, line, now)
+-- It is due since 1970: a clock that is set back must not delay what was never tried.
+local function add_delivery(seq, sink, line)
   local id = string.format('%016d', call('INCR', key_of('delivery')))
   local line_key = key_of('line', sink, line)
   local behind = call('EXISTS', line_key)
   call('SADD', key_of('sinks'), sink)
   call('ZADD', line_key, id, id)
-  call('HSET', key_of('entry', id), 'seq', seq, 'sink', sink, 'line', line, 'next_at', now,
+  call('HSET', key_of('entry', id), 'seq', seq, 'sink', sink, 'line', line, 'next_at', 0,
     'attempts', 0, 'error', '', 'behind', behind)
   if behind == 0 then
-    call('ZADD', key_of('due', sink), now, id)
+    call('ZADD', key_of('due', sink), 0, id)
   end
 end
 
 function op.commit(key, id, fingerprint, sensor, category, outcome, timestamp, record, decided_at,
-  me, now, ...)
+  me, ...)
   local decided = call('HGET', key_of('decided'), key)
   if decided then
     return {0, tonumber(decided), call('HGET', key_of('verdict', decided), 'by')}
@@ -298,7 +299,7 @@ function op.commit(key, id, fingerprint, sensor, category, outcome, timestamp, r
     forget_event(key, me)
   end
   for _, sink in ipairs({...}) do
-    add_delivery(seq, sink, fingerprint == '' and key or fingerprint, now)
+    add_delivery(seq, sink, fingerprint == '' and key or fingerprint)
   end
   return {1, seq}
 end

@@ -274,7 +274,6 @@ class RedisLedger:
             dump_record(record),
             to_microseconds(record.decided_at),
             self._me,
-            to_microseconds(self._clock.now()),
         )
 
     def _start_heart(self) -> None:

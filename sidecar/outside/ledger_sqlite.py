@@ -45,9 +45,10 @@ _INSERT_VERDICT: Final = """
     ON CONFLICT (key) DO NOTHING RETURNING seq
 """
 # An entry stands behind the other entries of its fingerprint that still have to be delivered.
+# It is due since 1970: a clock that is set back must not delay what was never tried.
 _INSERT_DELIVERY: Final = """
     INSERT INTO outbox (seq, sink, fingerprint, next_at, behind)
-    VALUES (:seq, :sink, :fingerprint, :now, EXISTS (
+    VALUES (:seq, :sink, :fingerprint, 0, EXISTS (
         SELECT 1 FROM outbox INDEXED BY outbox_line
         WHERE sink = :sink AND fingerprint = :fingerprint AND dead = 0))
 """
@@ -128,7 +129,7 @@ class SqliteLedger:
     async def commit(self, record: VerdictRecord, sinks: Sequence[str]) -> VerdictRecord | None:
         """Store a verdict and its outbox entries in one transaction; None when decided before."""
         row = to_row(record)
-        seq = await self._db.write(partial(_commit, record, row, sinks, self._now()))
+        seq = await self._db.write(partial(_commit, record, row, sinks))
         return None if seq is None else replace(record, seq=seq)
 
     async def lookup(self, identity: str) -> VerdictRecord | StoredEvent | None:
@@ -301,7 +302,6 @@ def _commit(
     record: VerdictRecord,
     row: Sequence[str | int | bytes],
     sinks: Sequence[str],
-    now: int,
     db: Connection,
 ) -> int | None:
     inserted = db.execute(_INSERT_VERDICT, (*row, record.key)).fetchone()
@@ -315,7 +315,7 @@ def _commit(
     )
     db.execute("DELETE FROM events WHERE key = ?", (record.key,))
     _name(db, (record.key, record.id, record.fingerprint), seq=seq, position=0)
-    shared = {"seq": seq, "fingerprint": _line(record), "now": now}
+    shared = {"seq": seq, "fingerprint": _line(record)}
     db.executemany(_INSERT_DELIVERY, [{**shared, "sink": sink} for sink in sinks])
     return seq
 

@@ -274,6 +274,17 @@ async def test_due_lists_the_oldest_first_up_to_the_limit(
     assert [entry.record.key for entry in entries] == ["a", "b"]
 
 
+async def test_a_fresh_delivery_does_not_wait_for_the_clock(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    """It is due at once, even when the clock was set back after its commit."""
+    clock.advance(3600)
+    await decide(ledger, "key-1", "sink")
+
+    (entry,) = await ledger.due("sink", T0, 10)
+    assert (entry.record.key, entry.attempts) == ("key-1", 0)
+
+
 async def test_sent_entries_are_forgotten(ledger: Ledger) -> None:
     """What was sent is not due again; marking it twice does no harm."""
     for key in "abc":
