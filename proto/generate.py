@@ -13,7 +13,7 @@ from grpc_tools import protoc
 SOURCES = Path(__file__).parent
 ROOT = SOURCES.parent
 TARGET = Path("sidecar", "pb")
-GENERATED = ("*_pb2.py", "*_pb2.pyi")
+GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
 
 def main() -> int:
@@ -33,10 +33,19 @@ def main() -> int:
 
 def compile_sources(folder: Path) -> None:
     """Run protoc over every source; the modules and their stubs land in `folder`."""
-    names = sorted(str(path.relative_to(SOURCES)) for path in SOURCES.rglob("*.proto"))
-    known_types = files("grpc_tools") / "_proto"
-    outputs = [f"--python_out={folder}", f"--pyi_out={folder}"]
-    status = protoc.main(["protoc", f"-I{SOURCES}", f"-I{known_types}", *outputs, *names])
+    sources = sorted(SOURCES.rglob("*.proto"))
+    services = [path for path in sources if "\nservice " in path.read_text("utf-8")]
+    run_protoc(sources, f"--python_out={folder}", f"--pyi_out={folder}")
+    run_protoc(services, f"--grpc_python_out={folder}", f"--mypy_grpc_out=quiet:{folder}")
+
+
+def run_protoc(sources: list[Path], *outputs: str) -> None:
+    """Run protoc with the plug-ins that are installed beside this Python; ends when it fails."""
+    plugin = Path(sys.executable).with_name("protoc-gen-mypy_grpc")
+    folders = [f"-I{SOURCES}", f"-I{files('grpc_tools') / '_proto'}"]
+    names = [str(path.relative_to(SOURCES)) for path in sources]
+    options = [f"--plugin=protoc-gen-mypy_grpc={plugin}", *folders, *outputs]
+    status = protoc.main(["protoc", *options, *names])
     if status:
         sys.exit(status)
 

@@ -1,0 +1,206 @@
+"""Between the messages of `vlm_sidecar.v1` and the values that the service works on. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sidecar.contract.body import parse_json_object
+from sidecar.contract.nvschema import from_protobuf
+from sidecar.core.intake import kind_of
+from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
+from sidecar.model import (
+    EventKind,
+    Frame,
+    Outcome,
+    StoredEvent,
+    VerdictFilter,
+    VerdictRecord,
+)
+from sidecar.pb.v1 import verifier_pb2 as pb
+
+MAX_JSON_DEPTH: Final = 32
+
+_KINDS: Final = {
+    EventKind.INCIDENT: pb.EVENT_KIND_INCIDENT,
+    EventKind.ALERT: pb.EVENT_KIND_ALERT,
+}
+_OUTCOMES: Final = {
+    Outcome.CONFIRMED: pb.OUTCOME_CONFIRMED,
+    Outcome.REJECTED: pb.OUTCOME_REJECTED,
+    Outcome.FAILED: pb.OUTCOME_FAILED,
+    Outcome.NONE: pb.OUTCOME_DESCRIBED,
+}
+_WANTED: Final = {message: outcome for outcome, message in _OUTCOMES.items()}
+
+
+def read_event(event: pb.Event) -> tuple[dict[str, Any], EventKind]:
+    """Read an event as the JSON object that POST /api/v1/incidents or /alerts takes.
+
+    A URL beside the event becomes `info.media_urls`; inline media are left to the caller.
+
+    Raises:
+        InvalidRequest: there is no event, or it cannot be read.
+        MalformedPayload: an NvSchema message cannot be written as JSON.
+    """
+    raw, kind = _content(event)
+    if event.WhichOneof("media") == "url":
+        raw = with_media(raw, "media_urls", [event.url])
+    return raw, kind
+
+
+def _content(event: pb.Event) -> tuple[dict[str, Any], EventKind]:
+    match event.WhichOneof("content"):
+        case "fields":
+            return _from_fields(event.fields), EventKind.INCIDENT
+        case "incident":
+            payload = event.incident.SerializeToString()
+            return from_protobuf(payload, EventKind.INCIDENT), EventKind.INCIDENT
+        case "behavior":
+            payload = event.behavior.SerializeToString()
+            return from_protobuf(payload, EventKind.ALERT), EventKind.ALERT
+        case "json":
+            raw = parse_json_object(event.json, MAX_JSON_DEPTH)
+            return raw, kind_of(raw)
+    raise _invalid("event", "missing", "Set one of fields, incident, behavior and json.")
+
+
+def with_media(raw: Mapping[str, Any], name: str, media: object) -> dict[str, Any]:
+    """Return the event with its media named in `info`.
+
+    Raises:
+        InvalidRequest: it names media already.
+    """
+    given = raw.get("info")
+    info = dict(given) if isinstance(given, Mapping) else {}
+    if info.get("media_urls") or info.get("video_path") or raw.get("videoPath"):
+        raise _invalid(
+            "event.media",
+            "media_given_twice",
+            "The event names media itself; leave out one of the two.",
+        )
+    return {**raw, "info": {**info, name: media}}
+
+
+def read_frames(frames: pb.Frames) -> tuple[Frame, ...]:
+    """Read inline pictures."""
+    return tuple(
+        Frame(frame.offset.seconds + frame.offset.nanos / 1e9, frame.jpeg)
+        for frame in frames.frames
+    )
+
+
+def read_filter(request: pb.WatchVerdictsRequest) -> VerdictFilter:
+    """Read which verdicts to follow.
+
+    Raises:
+        InvalidRequest: a time lies outside of the calendar.
+    """
+    return VerdictFilter(
+        request.sensor_id,
+        request.category,
+        _WANTED.get(request.outcome),
+        _moment("since", request.since) if request.HasField("since") else None,
+        _moment("until", request.until) if request.HasField("until") else None,
+    )
+
+
+def write_verdict(record: VerdictRecord) -> pb.Verdict:
+    """Write a verdict; what only its document holds is taken from `info`."""
+    given = record.document.get("info")
+    info: Mapping[str, str] = given if isinstance(given, Mapping) else {}
+    verdict = pb.Verdict(
+        id=record.id,
+        verdict_key=record.key,
+        fingerprint=record.fingerprint,
+        kind=_KINDS[record.kind],
+        sensor_id=record.sensor_id,
+        category=record.category,
+        seq=record.seq,
+        outcome=_OUTCOMES[record.outcome],
+        reason=record.reason,
+        status=info.get("verificationResponseStatus", ""),
+        reasoning=info.get("reasoning", ""),
+        description=info.get("description", ""),
+        arm=record.arm,
+        model=info.get("sidecarModel", ""),
+        confidence=_number(info, "sidecarConfidence"),
+        frames_asked=_whole(info, "sidecarFramesAsked"),
+        frames_seen=_whole(info, "sidecarFramesSeen"),
+        document_json=_dump(record.document),
+    )
+    verdict.timestamp.FromDatetime(record.timestamp)
+    verdict.decided_at.FromDatetime(record.decided_at)
+    verdict.latency.FromMilliseconds(_whole(info, "sidecarLatencyMs") or 0)
+    return verdict
+
+
+def write_pending(stored: StoredEvent) -> pb.PendingEvent:
+    """Write an event that waits for its verdict."""
+    identity = str(stored.raw.get("id") or stored.key)
+    return pb.PendingEvent(id=identity, verdict_key=stored.key, kind=_KINDS[stored.kind])
+
+
+def write_refusal(error: RequestError) -> pb.Refusal:
+    """Write why an event of a stream was not accepted."""
+    row = row_of(error)
+    issues = error.issues if isinstance(error, InvalidRequest) else ()
+    violations = [
+        pb.FieldViolation(field=issue.field, rule=issue.type, message=issue.message)
+        for issue in issues
+    ]
+    return pb.Refusal(
+        code=row.grpc,
+        reason=row.reason,
+        message=error.detail,
+        retryable=row.retryable,
+        violations=violations,
+    )
+
+
+def _from_fields(fields: pb.EventFields) -> dict[str, Any]:
+    """Write typed fields as an incident; what is not set is left out."""
+    end = fields.end if fields.HasField("end") else fields.timestamp
+    given = {
+        "id": fields.id,
+        "sensorId": fields.sensor_id,
+        "category": fields.category,
+        "timestamp": _written("timestamp", fields.timestamp, is_set=fields.HasField("timestamp")),
+        "end": _written("end", end, is_set=fields.HasField("timestamp")),
+        "objectIds": list(fields.object_ids),
+        "place": {"name": fields.place} if fields.place else None,
+        "info": dict(fields.info),
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def _written(name: str, moment: Timestamp, *, is_set: bool) -> str:
+    try:
+        return moment.ToJsonString() if is_set else ""
+    except ValueError as error:
+        raise _invalid(name, "timestamp_invalid", f"{error}.") from error
+
+
+def _moment(name: str, moment: Timestamp) -> datetime:
+    try:
+        return moment.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise _invalid(name, "timestamp_invalid", f"{error}.") from error
+
+
+def _number(info: Mapping[str, str], key: str) -> float | None:
+    return float(info[key]) if info.get(key) else None
+
+
+def _whole(info: Mapping[str, str], key: str) -> int | None:
+    return int(info[key]) if info.get(key) else None
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(dict(document))
+
+
+def _invalid(field: str, rule: str, message: str) -> InvalidRequest:
+    return InvalidRequest((Issue(field, rule, message),))

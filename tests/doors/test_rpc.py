@@ -1,0 +1,526 @@
+"""The gRPC door over a real channel to a real service."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import grpc
+import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_status import rpc_status
+from rpc_service import (
+    calling,
+    incident,
+    mock_vlm,
+    model_arm,
+    open_channel,
+    rpc_service,
+    serving,
+    storing_rpc,
+)
+
+from sidecar.client import write_event
+from sidecar.core.routing import Arm, Routing
+from sidecar.doors.rpc import RpcDoor
+from sidecar.model import StoredEvent
+from sidecar.pb.inference import grpc_service_pb2 as probes
+from sidecar.pb.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from sidecar.pb.nv.ext_pb2 import Behavior, Incident
+from sidecar.pb.v1 import verifier_pb2 as pb
+from sidecar.pb.v1.verifier_pb2_grpc import VerifierStub
+from sidecar.settings import RpcSettings
+from sidecar.testing.media import write_motion, write_still
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def _details(error: grpc.aio.AioRpcError) -> Status:
+    return next(
+        Status.FromString(value)
+        for key, value in error.trailing_metadata()
+        if key == rpc_status.GRPC_DETAILS_METADATA_KEY
+    )
+
+
+async def _refused(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+async def test_verify_answers_with_the_verdict(tmp_path: Path) -> None:
+    """Verify waits for the verdict and gives its facts as typed fields."""
+    clip = write_motion(tmp_path / "clip.mp4")
+    async with (
+        rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc,
+        calling(rpc) as client,
+    ):
+        verdict = await client.verify(incident(1, info={"video_path": str(clip)}))
+
+    document = json.loads(verdict.document_json)
+    names = ("incident-1", "baseline", "camera-1")
+    assert names == (verdict.id, verdict.arm, verdict.sensor_id)
+    assert (pb.EVENT_KIND_INCIDENT, pb.OUTCOME_CONFIRMED) == (verdict.kind, verdict.outcome)
+    assert ("confirmed", 1) == (document["info"]["verdict"], verdict.seq)
+    assert not verdict.HasField("confidence")
+    assert str(verdict.latency.ToMilliseconds()) == document["info"]["sidecarLatencyMs"]
+
+
+async def test_verify_of_a_decided_event_answers_at_once(tmp_path: Path) -> None:
+    """An event that was decided before is not decided again."""
+    clip = write_motion(tmp_path / "clip.mp4")
+    async with (
+        rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc,
+        calling(rpc) as client,
+    ):
+        event = incident(1, info={"video_path": str(clip)})
+        first = await client.verify(event)
+        second = await client.verify(event)
+
+    assert first == second
+
+
+async def test_all_forms_of_an_event_are_the_same_event(tmp_path: Path) -> None:
+    """Typed fields, nv.Incident and JSON of one incident get one verdict key."""
+    raw = incident(1, info={"primaryObjectId": "7"})
+    fields = pb.EventFields(
+        sensor_id="camera-1", category="motion", object_ids=["1"], info={"primaryObjectId": "7"}
+    )
+    fields.timestamp.FromJsonString(raw["timestamp"])
+    fields.end.FromJsonString(raw["end"])
+    message = ParseDict(raw, Incident(), ignore_unknown_fields=True)
+    events = [pb.Event(fields=fields), write_event(message), write_event(raw)]
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        stub = VerifierStub(channel)
+        answers = [await stub.Submit(pb.SubmitRequest(event=event)) for event in events]
+
+    assert 1 == len({answer.receipt.verdict_key for answer in answers})
+
+
+async def test_a_behavior_is_an_alert(tmp_path: Path) -> None:
+    """nv.Behavior and JSON with a sensor object are stored as alerts."""
+    raw = {"id": "a", "timestamp": "2026-01-31T08:00:00Z", "sensor": {"id": "cam"}}
+    message = ParseDict(raw, Behavior())
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        stub = VerifierStub(channel)
+        await stub.Submit(pb.SubmitRequest(event=write_event(message)))
+        await stub.Submit(pb.SubmitRequest(event=write_event(raw | {"id": "b"})))
+        found = [await stub.GetVerdict(pb.GetVerdictRequest(id=name)) for name in ("a", "b")]
+
+    assert [pb.EVENT_KIND_ALERT] * 2 == [answer.pending.kind for answer in found]
+
+
+async def test_submit_stores_before_it_answers(tmp_path: Path) -> None:
+    """What was receipted is found in the ledger and waits for its verdict."""
+    async with storing_rpc(tmp_path) as (store, door), open_channel(door) as channel:
+        stub = VerifierStub(channel)
+        receipt = (await stub.Submit(pb.SubmitRequest(event=write_event(incident(1))))).receipt
+        stored = await store.ledger.lookup(receipt.verdict_key)
+        answer = await stub.GetVerdict(pb.GetVerdictRequest(id=receipt.id))
+
+    assert isinstance(stored, StoredEvent)
+    assert "incident-1" == answer.pending.id
+
+
+async def test_a_url_becomes_media_of_the_event(tmp_path: Path) -> None:
+    """A URL beside the event is what POST /api/v1/incidents calls info.media_urls."""
+    event = write_event(incident(1), url="http://media/clip.mp4")
+    async with storing_rpc(tmp_path) as (store, door), open_channel(door) as channel:
+        await VerifierStub(channel).Submit(pb.SubmitRequest(event=event))
+        stored = await store.ledger.lookup("incident-1")
+
+    assert stored is not None
+    assert isinstance(stored, StoredEvent)
+    assert {"media_urls": ["http://media/clip.mp4"]} == stored.raw["info"]
+
+
+async def test_a_stream_acknowledges_each_event_by_its_number(tmp_path: Path) -> None:
+    """Every event gets its own answer, and one that is refused does not stop the others."""
+    events = [incident(1), {"sensorId": "no more"}, incident(3)]
+    numbered = [
+        pb.StreamedEvent(sequence=number * 10, event=write_event(event))
+        for number, event in enumerate(events)
+    ]
+
+    async def requests() -> AsyncIterator[pb.SubmitStreamRequest]:
+        yield pb.SubmitStreamRequest(events=numbered[:2])
+        yield pb.SubmitStreamRequest(events=numbered[2:])
+
+    async with storing_rpc(tmp_path) as (store, door), open_channel(door) as channel:
+        call = VerifierStub(channel).SubmitStream(requests())
+        acks = [ack async for answer in call for ack in answer.acks]
+        ids = await store.ids()
+
+    assert [(0, "receipt"), (10, "refusal"), (20, "receipt")] == [
+        (ack.sequence, ack.WhichOneof("result")) for ack in acks
+    ]
+    assert ["incident-1", "incident-3"] == ids
+    refusal = acks[1].refusal
+    assert ("INVALID_ARGUMENT", "validation_failed", False) == (
+        refusal.code,
+        refusal.reason,
+        refusal.retryable,
+    )
+    assert {"timestamp", "end", "category"} == {it.field for it in refusal.violations}
+
+
+async def test_a_stream_tells_which_refusals_pass(tmp_path: Path) -> None:
+    """An event for which there is no room is refused as retryable."""
+    events = [
+        pb.StreamedEvent(sequence=number, event=write_event(incident(number))) for number in (1, 2)
+    ]
+    async with storing_rpc(tmp_path, max_backlog=1) as (_, door), open_channel(door) as channel:
+        call = VerifierStub(channel).SubmitStream(iter([pb.SubmitStreamRequest(events=events)]))
+        acks = [ack async for answer in call for ack in answer.acks]
+
+    assert ["", "overloaded"] == [ack.refusal.reason for ack in acks]
+    assert acks[1].refusal.retryable
+
+
+async def test_watching_resumes_behind_a_verdict(tmp_path: Path) -> None:
+    """The resume token repeats nothing and leaves nothing out."""
+    clip = write_still(tmp_path / "clip.mp4")
+    async with (
+        rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc,
+        calling(rpc) as client,
+    ):
+        decided = [
+            await client.verify(incident(number, info={"video_path": str(clip)}))
+            for number in range(4)
+        ]
+        behind = client.watch(after=decided[1].seq)
+        seen = [await anext(behind) for _ in range(2)]
+        chosen = client.watch(after=0, sensor_id="camera-3", outcome=decided[3].outcome)
+        only = await anext(chosen)
+        await behind.aclose()
+        await chosen.aclose()
+
+    assert decided[2:] == seen
+    assert decided[3] == only
+
+
+async def test_watching_starts_with_the_next_verdict(tmp_path: Path) -> None:
+    """Without a token only verdicts that come later are seen."""
+    clip = write_still(tmp_path / "clip.mp4")
+    async with (
+        rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc,
+        calling(rpc) as client,
+    ):
+        await client.verify(incident(1, info={"video_path": str(clip)}))
+        watching = client.watch()
+        first = asyncio.create_task(anext(watching))
+        await asyncio.sleep(0.2)
+        later = await client.verify(incident(2, info={"video_path": str(clip)}))
+        seen = await first
+        await watching.aclose()
+
+    assert later == seen
+
+
+async def test_arms_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
+    """Each arm tells whether it can work now."""
+    async with rpc_service(tmp_path) as rpc, calling(rpc) as client:
+        arms = {arm.name: arm for arm in await client.list_arms()}
+
+    baseline, away = arms["baseline"], arms["reason2"]
+    assert (True, "opencv-motion-baseline", "") == (
+        baseline.is_primary,
+        baseline.model,
+        baseline.problem,
+    )
+    assert (False, "cosmos-reason2") == (away.is_primary, away.adapter)
+    assert "Start it" in away.problem
+
+
+async def test_refusals_carry_rich_details(tmp_path: Path) -> None:
+    """A wrong event is INVALID_ARGUMENT with the reason and each wrong field."""
+    wrong = write_event({"sensorId": "c", "category": "x", "timestamp": "soon", "end": "later"})
+    info, fields = ErrorInfo(), BadRequest()
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        error = await _refused(VerifierStub(channel).Submit(pb.SubmitRequest(event=wrong)))
+
+    status = _details(error)
+    status.details[0].Unpack(info)
+    status.details[1].Unpack(fields)
+    assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
+    assert ("VALIDATION_FAILED", "vlm_sidecar.v1") == (info.reason, info.domain)
+    assert ["timestamp", "end"] == [it.field for it in fields.field_violations]
+
+
+async def test_a_full_ledger_asks_to_come_back(tmp_path: Path) -> None:
+    """Without room, Submit is RESOURCE_EXHAUSTED and tells when to try again."""
+    retry = RetryInfo()
+    async with storing_rpc(tmp_path, max_backlog=1) as (_, door), open_channel(door) as channel:
+        stub = VerifierStub(channel)
+        await stub.Submit(pb.SubmitRequest(event=write_event(incident(1))))
+        error = await _refused(stub.Submit(pb.SubmitRequest(event=write_event(incident(2)))))
+
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == error.code()
+    assert _details(error).details[1].Unpack(retry)
+    assert 1 == retry.retry_delay.seconds
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (pb.Event(), "Set one of fields"),
+        (pb.Event(json=b"{"), "not valid JSON"),
+        (pb.Event(json=b"[]"), "must be a JSON object"),
+        (pb.Event(fields=pb.EventFields(sensor_id="c")), "Field required"),
+        (write_event(incident(1, info={"video_path": "a.mp4"}), url="http://b"), "leave out one"),
+        (write_event(incident(1), frames=[(0, b"PNG")]), "must be a JPEG"),
+        (write_event(incident(1), frames=[(0, b"\xff\xd8\xff"), (0, b"\xff\xd8\xff")]), "grow"),
+        (write_event(incident(1), frames=[(0, b"\xff\xd8\xff"), (1, b"\xff\xd8\xff")]), "be read"),
+        (write_event(incident(1), frames=[(0, b"\xff\xd8\xff")] * 65), "send 1 to 64"),
+    ],
+)
+async def test_wrong_events_are_explained(tmp_path: Path, event: pb.Event, text: str) -> None:
+    """Each way to be wrong is INVALID_ARGUMENT with a sentence that says what to do."""
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        error = await _refused(VerifierStub(channel).Submit(pb.SubmitRequest(event=event)))
+
+    assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
+    assert text in (error.details() or "")
+
+
+async def test_an_unknown_event_is_not_found(tmp_path: Path) -> None:
+    """GetVerdict of what was never accepted is NOT_FOUND."""
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        error = await _refused(VerifierStub(channel).GetVerdict(pb.GetVerdictRequest(id="x")))
+
+    assert grpc.StatusCode.NOT_FOUND == error.code()
+
+
+async def test_a_passed_deadline_leaves_the_event_in_the_ledger(tmp_path: Path) -> None:
+    """Verify ends at its deadline; the accepted event still waits for its verdict."""
+    request = pb.VerifyRequest(event=write_event(incident(1)))
+    async with storing_rpc(tmp_path) as (store, door), open_channel(door) as channel:
+        error = await _refused(VerifierStub(channel).Verify(request, timeout=0.3))
+        ids = await store.ids()
+
+    assert grpc.StatusCode.DEADLINE_EXCEEDED == error.code()
+    assert ["incident-1"] == ids
+
+
+async def test_a_cancelled_dry_run_stops_the_model(tmp_path: Path) -> None:
+    """When the caller of a dry run goes away, the call to the model ends with it."""
+    clip = write_motion(tmp_path / "clip.mp4").read_bytes()
+    async with (
+        mock_vlm() as (vlm, arm),
+        rpc_service(tmp_path, **arm) as rpc,
+        open_channel(rpc.door) as channel,
+        aiohttp.ClientSession() as http,
+    ):
+        event = write_event(incident(1, category="collision"), clip=clip)
+        request = pb.VerifyRequest(event=event, dry_run=True)
+        verify = VerifierStub(channel).Verify
+        await verify(request)
+        await http.post(arm["arms"]["generic"]["url"].replace("/v1", "/stub/gate/close"))
+        call = verify(request)
+        await vlm.wait_for_in_flight(1)
+        taken, kept = rpc.app.service.slots.taken, len(rpc.kept())
+        call.cancel()
+        async with asyncio.timeout(5):
+            while rpc.app.service.slots.taken or rpc.kept() or vlm.stats["in_flight"]:
+                await asyncio.sleep(0.01)
+        unknown = await rpc.app.ledger.lookup("incident-1")
+
+    assert (1, 2) == (taken, kept)
+    assert unknown is None
+
+
+async def test_a_dry_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A dry run gives the verdict and keeps neither event, verdict nor media."""
+    clip = write_motion(tmp_path / "clip.mp4").read_bytes()
+    async with rpc_service(tmp_path) as rpc, calling(rpc) as client:
+        verdict = await client.verify(write_event(incident(1), clip=clip), dry_run=True)
+        found = await rpc.app.ledger.lookup("incident-1")
+        kept = rpc.kept()
+
+    assert (pb.OUTCOME_CONFIRMED, 0) == (verdict.outcome, verdict.seq)
+    assert found is None
+    assert [] == kept
+
+
+async def test_dry_runs_do_not_wait_in_line(tmp_path: Path) -> None:
+    """When every place is taken, a dry run is refused at once."""
+    request = pb.VerifyRequest(event=write_event(incident(1)), dry_run=True)
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        error = await _refused(VerifierStub(channel).Verify(request))
+
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == error.code()
+
+
+async def test_a_defect_shows_nothing_of_its_inside(tmp_path: Path) -> None:
+    """What is our fault is INTERNAL, without the exception."""
+    async with storing_rpc(tmp_path) as (store, _):
+        broken = Routing({"broken": cast("Arm", None)}, "broken", {})
+        door = RpcDoor(RpcSettings(port=0), store.service, broken, _unused, None)
+        async with serving(door), open_channel(door) as channel:
+            error = await _refused(VerifierStub(channel).ListArms(pb.ListArmsRequest()))
+
+    assert grpc.StatusCode.INTERNAL == error.code()
+    assert "Internal server error occurred." == error.details()
+
+
+async def test_a_stopping_server_asks_its_callers_to_come_back(tmp_path: Path) -> None:
+    """Calls that wait when the server stops end as UNAVAILABLE, which clients try again."""
+    async with storing_rpc(tmp_path) as (_, door):
+        channel = open_channel(door)
+        stub = VerifierStub(channel)
+        verify = stub.Verify(pb.VerifyRequest(event=write_event(incident(1))))
+        watch = stub.WatchVerdicts(pb.WatchVerdictsRequest())
+        await asyncio.sleep(0.2)
+    codes = [await verify.code(), await watch.code()]
+    await channel.close()
+
+    assert [grpc.StatusCode.UNAVAILABLE] * 2 == codes
+
+
+async def test_a_dropped_event_gets_no_verdict(tmp_path: Path) -> None:
+    """Submit and Verify tell which filter dropped an update, and keep no media of it."""
+    event, update = incident(1), incident(1, end="2026-02-01T00:00:01.000Z")
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        stub = VerifierStub(channel)
+        await stub.Submit(pb.SubmitRequest(event=write_event(event)))
+        again = write_event(update, clip=b"a clip")
+        receipt = (await stub.Submit(pb.SubmitRequest(event=again))).receipt
+        verified = await stub.Verify(pb.VerifyRequest(event=write_event(update)))
+
+    assert "dedup" in receipt.dropped
+    assert "dedup" in verified.dropped
+    assert [] == list((tmp_path / "inline").glob("*"))
+
+
+async def test_too_large_messages_are_refused(tmp_path: Path) -> None:
+    """A message above the limit is refused before it is read."""
+    clip = write_event(incident(1), clip=bytes(20_000))
+    async with (
+        rpc_service(tmp_path, grpc={"max_message_bytes": 10_000}) as rpc,
+        open_channel(rpc.door) as channel,
+    ):
+        error = await _refused(VerifierStub(channel).Submit(pb.SubmitRequest(event=clip)))
+
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == error.code()
+
+
+async def test_health_follows_the_service(tmp_path: Path) -> None:
+    """Each service is NOT_SERVING while the primary arm is away, and SERVING afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    arm = model_arm(f"http://127.0.0.1:{port}/v1")
+    names = ("", "vlm_sidecar.v1.Verifier", "inference.GRPCInferenceService")
+    async with rpc_service(tmp_path, **arm) as rpc, open_channel(rpc.door) as channel:
+        stub, kserve = HealthStub(channel), GRPCInferenceServiceStub(channel)
+        requests = [health_pb2.HealthCheckRequest(service=name) for name in names]
+        before = [(await stub.Check(request)).status for request in requests]
+        ready_before = (await kserve.ServerReady(probes.ServerReadyRequest())).ready
+        watching = stub.Watch(requests[1])
+        async with mock_vlm(port=port):
+            async with asyncio.timeout(10):
+                watched = [(await watching.read()).status for _ in range(2)]
+            after = [(await stub.Check(request)).status for request in requests]
+            ready_after = (await kserve.ServerReady(probes.ServerReadyRequest())).ready
+
+    assert ([NOT_SERVING] * 3, [SERVING] * 3) == (before, after)
+    assert [NOT_SERVING, SERVING] == watched
+    assert (False, True) == (ready_before, ready_after)
+
+
+async def test_probes_ask_for_models_by_arm_and_by_id(tmp_path: Path) -> None:
+    """ModelReady knows arms and model ids; another name is NOT_FOUND."""
+    async with rpc_service(tmp_path) as rpc, open_channel(rpc.door) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        names = ("baseline", "opencv-motion-baseline", "reason2")
+        ready = [(await stub.ModelReady(probes.ModelReadyRequest(name=it))).ready for it in names]
+        live = (await stub.ServerLive(probes.ServerLiveRequest())).live
+        error = await _refused(stub.ModelReady(probes.ModelReadyRequest(name="gpt")))
+
+    assert [True, True, False] == ready
+    assert live
+    assert grpc.StatusCode.NOT_FOUND == error.code()
+
+
+async def test_a_taken_port_is_told_and_tried_again(tmp_path: Path) -> None:
+    """A door whose port somebody holds says so, and the service is not ready."""
+    async with storing_rpc(tmp_path) as (store, door):
+        settings = RpcSettings(enabled=True, port=door.port)
+        second = RpcDoor(settings, store.service, Routing({}, "", {}), _unused, None)
+        running = asyncio.create_task(second.run())
+        async with asyncio.timeout(5):
+            while "cannot listen" not in await second.ping():
+                await asyncio.sleep(0.01)
+        problem = await second.ping()
+        running.cancel()
+
+    assert "SIDECAR_GRPC__PORT" in problem
+
+
+async def _unused(event: object) -> Any:
+    raise AssertionError(event)
+
+
+async def test_reflection_tells_all_that_grpcurl_needs(tmp_path: Path) -> None:
+    """A client without our files lists the services, builds a request from JSON and calls."""
+    clip = write_motion(tmp_path / "clip.mp4")
+    fields = {
+        "sensorId": "camera-1",
+        "category": "motion",
+        "timestamp": "2026-01-31T08:00:00Z",
+        "info": {"video_path": str(clip)},
+    }
+    async with rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc:
+        services, answer = await asyncio.to_thread(
+            _grpcurl, rpc.target, "vlm_sidecar.v1.Verifier", "Verify", {"event": {"fields": fields}}
+        )
+
+    assert {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
+        "vlm_sidecar.v1.Verifier",
+    } == set(services)
+    assert "OUTCOME_CONFIRMED" == answer["verdict"]["outcome"]
+
+
+def _grpcurl(
+    target: str, service: str, method: str, request: dict[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Do what `grpcurl -plaintext -d REQUEST TARGET SERVICE/METHOD` does."""
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.message_factory import GetMessageClass
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+        ProtoReflectionDescriptorDatabase,
+    )
+
+    with grpc.insecure_channel(target) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        described = DescriptorPool(database).FindServiceByName(service).methods_by_name[method]
+        asked, answered = map(GetMessageClass, (described.input_type, described.output_type))
+        call = channel.unary_unary(
+            f"/{service}/{method}",
+            request_serializer=asked.SerializeToString,
+            response_deserializer=answered.FromString,
+        )
+        answer = call(ParseDict(request, asked()), timeout=20)
+        return list(database.get_services()), MessageToDict(answer)
+
+
+async def test_a_call_to_a_stopped_server_fails(tmp_path: Path) -> None:
+    """After the door stopped, its port is closed."""
+    async with storing_rpc(tmp_path) as (_, door):
+        target = f"localhost:{door.port}"
+    async with grpc.aio.insecure_channel(target) as channel:
+        error = await _refused(VerifierStub(channel).GetVerdict(pb.GetVerdictRequest(id="x")))
+
+    assert grpc.StatusCode.UNAVAILABLE == error.code()
+    assert "" != await door.ping()
