@@ -3,6 +3,7 @@
 import asyncio
 import io
 import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,11 +16,13 @@ from sidecar.model import Clip, Evidence, EvidenceForm, Frame, MediaType, Sample
 from sidecar.outside.container import check_file
 from sidecar.outside.decode import (
     Sample,
+    Timeline,
     decode_image,
     decode_pictures,
     exact_area,
     read_timeline,
 )
+from sidecar.outside.overlay import draw_overlays
 from sidecar.outside.sampling import MIN_FRAMES, Size, fit_size, sample_times, shown_at, thin_out
 from sidecar.settings import MediaSettings
 
@@ -34,6 +37,7 @@ _X264: Final = {"qp": "4", "preset": "ultrafast"}
 frame rate, while `crf` takes a clip of 2 fps for one whose pictures are looked at for long. Slower
 presets save up to a fifth of the bytes and take twice the time, here and in the server."""
 _RATE_DENOMINATOR: Final = 10_000
+_EPSILON_S: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +115,31 @@ def _read_clip(
         raise MediaSingleFrame(
             f"{path.name} is a video with a single frame. Send it with media_type image."
         )
-    times = sample_times(timeline.duration_s, plan)
-    asked = shown_at(timeline.shown, timeline.time_base, times)
+    shown, duration_s = _part(timeline, clip.span)
+    times = sample_times(duration_s, plan)
+    asked = shown_at(shown, timeline.time_base, times)
     wanted = asked if plan.form is EvidenceForm.VIDEO else thin_out(asked, plan.max_images)
     size = fit_size(timeline.width, timeline.height, len(wanted), plan)
     samples = decode_pictures(path, timeline, wanted, size, limits, stop)
+    if clip.overlays:
+        draw_overlays({timeline.seconds(t): it.picture for t, it in samples.items()}, clip.overlays)
     seconds = tuple(timeline.seconds(tick) for tick in samples)
     undecodable = len(wanted) - len(samples)
     count = len(asked) - undecodable
-    return _Sampled(tuple(samples.values()), seconds, count, timeline.duration_s)
+    return _Sampled(tuple(samples.values()), seconds, count, duration_s)
+
+
+def _part(timeline: Timeline, span: tuple[float, float] | None) -> tuple[Sequence[int], float]:
+    """Return the ticks of the frames shown in a span, at least one, and the span's length."""
+    if span is None:
+        return timeline.shown, timeline.duration_s
+    start_s, end_s = span[0], min(span[1], timeline.duration_s)
+    first = bisect_right(timeline.shown, start_s, key=timeline.seconds) - 1
+    if timeline.seconds(timeline.shown[first]) < start_s - _EPSILON_S:
+        first += 1  # what is shown from before the span belongs to the part before it
+    end = bisect_left(timeline.shown, end_s - _EPSILON_S, key=timeline.seconds)
+    first = min(first, len(timeline.shown) - 1)
+    return timeline.shown[first : max(end, first + 1)], max(end_s - start_s, _EPSILON_S)
 
 
 def _read_images(clip: Clip, plan: SamplePlan, limits: MediaSettings) -> _Sampled:

@@ -1,0 +1,206 @@
+"""Look at the chunks of a clip with an arm's model, within the limits of the Event Reviewer API."""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from sidecar.core.asking import Asker
+from sidecar.core.chunking import Chunk
+from sidecar.core.routing import Arm, Routing
+from sidecar.errors import DeadlineExpired, MediaRoute, ReviewRefused, VerificationError, VlmError
+from sidecar.model import (
+    Clip,
+    EventKind,
+    EvidenceForm,
+    MediaRequest,
+    MediaType,
+    Origin,
+    Prompt,
+    SamplePlan,
+    Verdict,
+    VerifyEvent,
+)
+from sidecar.ports import Clock, ReviewMeter
+from sidecar.settings import ReviewSettings
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to show of a clip and what to ask about it.
+
+    Attributes:
+        category: the type of the alert.
+        frames: of each chunk; 0 leaves it to the arm.
+        size: width and height that a frame may have; (0, 0) leaves it to the arm.
+    """
+
+    clip: Clip
+    chunks: Sequence[Chunk]
+    prompt: Prompt
+    category: str
+    sensor_id: str
+    frames: int = 0
+    size: tuple[int, int] = (0, 0)
+
+
+class Looker:
+    """Looks at chunks, a bounded number at a time, whatever requests they belong to.
+
+    Args:
+        routing: which arm is asked.
+        asker: shows chunks and asks.
+        clock: stamps what is asked.
+        settings: the limits.
+        meter: is told about requests and chunks.
+    """
+
+    def __init__(
+        self,
+        routing: Routing,
+        asker: Asker,
+        clock: Clock,
+        settings: ReviewSettings,
+        meter: ReviewMeter,
+    ) -> None:
+        self._routing = routing
+        self._asker = asker
+        self._clock = clock
+        self._settings = settings
+        self._meter = meter
+        self._places = asyncio.Semaphore(settings.max_in_flight)
+        self._admitted = 0
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncGenerator[None]:
+        """Count a request while the context lasts.
+
+        Raises:
+            ReviewRefused: on entering, when there are too many.
+        """
+        most = self._settings.max_in_flight + self._settings.max_waiting
+        if self._admitted >= most:
+            raise ReviewRefused(503, "ServerBusy", f"{most} requests wait already. Try again.")
+        self._admitted += 1
+        self._meter.pending(self._admitted)
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+            self._meter.pending(self._admitted)
+            self._meter.processed()
+
+    async def look(self, view: View) -> list[Verdict]:
+        """Look at every chunk; each failure ends in the verdict about its chunk."""
+        event = self._event(view)
+        arm = self._routing.choose(event)
+        draft = self._draft(event, arm, view)
+        try:
+            async with asyncio.timeout(self._settings.deadline_s):
+                model = await self._asker.model(arm, view.prompt)
+                return await self._look_at_all(replace(draft, model=model), arm, view)
+        except TimeoutError:
+            error: VerificationError = DeadlineExpired(
+                f"No answer within {self._settings.deadline_s:g} s (SIDECAR_REVIEW__DEADLINE_S)."
+            )
+        except VerificationError as failure:
+            error = failure
+        return [replace(draft, error=error)] * len(view.chunks)
+
+    async def model(self) -> str:
+        """Return the id of the primary arm's model.
+
+        Raises:
+            ReviewRefused: its server does not tell.
+        """
+        try:
+            return await self._routing.arms[self._routing.primary].backend.model()
+        except VlmError as error:
+            raise ReviewRefused(503, "ServiceUnavailable", error.detail) from error
+
+    async def _look_at_all(self, draft: Verdict, arm: Arm, view: View) -> list[Verdict]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._look_at(draft, arm, view, it)) for it in view.chunks]
+        return [task.result() for task in tasks]
+
+    async def _look_at(self, draft: Verdict, arm: Arm, view: View, chunk: Chunk) -> Verdict:
+        verdict, clip = draft, view.clip
+        if clip.type is MediaType.VIDEO:
+            clip = replace(clip, span=(chunk.start_s, chunk.end_s))
+        arm = replace(arm, plan=fit_view(arm, view, chunk))
+        async with self._places:
+            try:
+                async with aclosing(self._timed(self._asker.ask(draft, arm, clip))) as steps:
+                    async for reached in steps:
+                        verdict = reached
+            except VerificationError as error:
+                verdict = replace(verdict, finding=None, error=error)
+        for answer in verdict.answers:
+            self._meter.counted(answer.prompt_tokens, answer.completion_tokens)
+        if verdict.evidence is None:
+            return verdict
+        # many chunks together would hold all their pictures
+        return replace(verdict, evidence=replace(verdict.evidence, frames=(), video=b""))
+
+    async def _timed(self, steps: AsyncGenerator[Verdict]) -> AsyncGenerator[Verdict]:
+        """Pass the steps on; the first comes when the chunk is decoded, the rest is the model's."""
+        begun, shown = self._clock.monotonic(), 0.0
+        async with aclosing(steps):
+            try:
+                async for verdict in steps:
+                    if not shown:
+                        shown = self._clock.monotonic()
+                        self._meter.shown(shown - begun)
+                    yield verdict
+            finally:
+                if shown:
+                    self._meter.asked(self._clock.monotonic() - shown)
+
+    def _event(self, view: View) -> VerifyEvent:
+        now, key = self._clock.now(), f"review:{uuid4()}"
+        return VerifyEvent(
+            key=key,
+            id=key,
+            fingerprint="",
+            kind=EventKind.ALERT,
+            origin=Origin.ON_DEMAND,
+            raw={},
+            sensor_id=view.sensor_id,
+            category=view.category,
+            timestamp=now,
+            end=now,
+            media=MediaRequest(MediaRoute.LOCAL, view.clip.type),
+        )
+
+    def _draft(self, event: VerifyEvent, arm: Arm, view: View) -> Verdict:
+        return Verdict(
+            event=event,
+            arm=arm.name,
+            adapter=arm.adapter.profile.name,
+            decided_at=event.timestamp,
+            latency_ms=0,
+            prompt=view.prompt,
+        )
+
+
+def fit_view(arm: Arm, view: View, chunk: Chunk) -> SamplePlan:
+    """Lay what a request wants to be shown over an arm's plan.
+
+    A clip that lies here has no URL for the model's server. The size is a budget: frames keep the
+    aspect of the clip and get no larger than it, and all together no larger than the model takes.
+    """
+    plan = arm.plan
+    if plan.form is EvidenceForm.URL:
+        plan = replace(plan, form=EvidenceForm.VIDEO)
+    seconds = chunk.end_s - chunk.start_s
+    if view.frames and seconds > 0:
+        plan = replace(plan, fps=view.frames / seconds, max_frames=view.frames)
+    width, height = view.size
+    if not width or not height:
+        return plan
+    count = min(plan.max_frames, max(math.ceil(plan.fps * seconds), 1))
+    vision = arm.adapter.profile.vision
+    most = vision.video_longest_edge if vision else plan.max_pixels
+    return replace(plan, max_pixels=min(count * width * height, most))
