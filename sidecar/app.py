@@ -23,7 +23,7 @@ from sidecar.core.prompting import build_default_rules
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
-from sidecar.doors.http import Lifespan, create_http_app
+from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
@@ -35,12 +35,16 @@ from sidecar.outside.vst import VstClient
 from sidecar.parts import (
     Closes,
     RealtimeParts,
+    body_limits,
+    build_chats,
     build_doors,
     build_realtime,
+    build_review,
     build_routing,
     build_sinks,
     build_store,
     seed_prompts,
+    with_inline,
 )
 from sidecar.ports import Door, Ledger, Part, PromptBook
 from sidecar.settings import Settings
@@ -70,6 +74,7 @@ class App:
     dispatcher: Dispatcher
     outbox: Outbox
     doors: tuple[Door, ...]
+    faces: Faces
     realtime: RealtimeParts
     canary: Canary
     ledger: Ledger
@@ -166,7 +171,7 @@ def build(settings: Settings) -> App:
     ledger, prompts = store.ledger, store.prompts
     fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
-    clips = Clips(settings.media, fetcher, recorder)
+    clips = Clips(with_inline(settings), fetcher, recorder)
     sinks = build_sinks(settings.sinks, clock)
     intake = Intake(settings.vst.ignore_event_media)
     asker = Asker(
@@ -229,8 +234,16 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
     )
-    doors = build_doors(settings, service, meter, clock)
+    doors = build_doors(settings, service, verifier, clock)
     parts.update(doors.by_name)
+    faces = Faces(
+        realtime=realtime.api,
+        review=build_review(settings, routing, asker, service, meter.registry),
+        chats=build_chats(settings, verifier, clips, clock),
+        registry=meter.registry,
+        parsers=plugins.functions,
+        limits=body_limits(settings),
+    )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
         *doors.owned,
@@ -249,6 +262,7 @@ def build(settings: Settings) -> App:
         dispatcher=dispatcher,
         outbox=outbox,
         doors=tuple(doors.by_name.values()),
+        faces=faces,
         realtime=realtime,
         canary=canary,
         ledger=ledger,
@@ -271,12 +285,7 @@ async def serve(settings: Settings) -> None:
         if settings.metrics.enabled:
             _serve_metrics(app)
         http = create_http_app(
-            app.service,
-            settings.http,
-            settings.metrics,
-            lifespan=_lifespan(app),
-            parsers=app.plugins.functions,
-            realtime=app.realtime.api,
+            app.service, app.faces, settings.http, settings.metrics, _lifespan(app)
         )
         config = uvicorn.Config(
             http,

@@ -4,6 +4,7 @@ SidecarError
 ├── SettingsError               the configuration is wrong; the process does not start
 ├── DeliveryError               a sink did not take an entry; the outbox tries again
 │   └── DeliveryRefused         a sink never will; straight to the dead letters
+├── ReviewRefused               refused by the Event Reviewer API, in its own codes
 ├── RequestError                refused at a door; nothing was accepted
 │   ├── InvalidRequest          wrong shape or value; carries one Issue per field
 │   ├── MalformedPayload        a protobuf body that is not such a message
@@ -102,6 +103,21 @@ class DeliveryError(SidecarError):
 
 class DeliveryRefused(DeliveryError):
     """A sink refused an entry for good."""
+
+
+class ReviewRefused(SidecarError):
+    """A request to the Event Reviewer API fails.
+
+    Args:
+        status: of the HTTP answer.
+        code: in the body, of VSS 2.4's vocabulary.
+        detail: a sentence.
+    """
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

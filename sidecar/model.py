@@ -101,6 +101,18 @@ class VerifyEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlay:
+    """What to draw on the frames of a clip that are shown about `time_s` seconds after its start.
+
+    Attributes:
+        boxes: places in the upright picture; their labels are written beside them.
+    """
+
+    time_s: float
+    boxes: "tuple[Box, ...]"
+
+
+@dataclass(frozen=True, slots=True)
 class Clip:
     """Media that was found and may be read.
 
@@ -111,6 +123,8 @@ class Clip:
         total: how many items the event named; more than `len(paths)` when some were left out.
         start: when the recording begins, by the recorder's own word where it says so, else as asked
             for; None when nobody knows.
+        span: seconds from and to which the file is shown; None shows all of it.
+        overlays: what to draw on its frames, by time.
     """
 
     type: MediaType
@@ -119,6 +133,43 @@ class Clip:
     source: str = ""
     total: int = 1
     start: datetime | None = None
+    span: tuple[float, float] | None = None
+    overlays: tuple[Overlay, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """A clip whose size is known.
+
+    Attributes:
+        duration_s: 0.0 for pictures.
+        width, height: pixels of a frame.
+    """
+
+    clip: Clip
+    duration_s: float = 0.0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that was uploaded, or a local one that was named.
+
+    Attributes:
+        id: UUID.
+        name: without folders.
+        size: in bytes.
+        path: where it lies.
+        camera_id: "" when none was given.
+    """
+
+    id: str
+    name: str
+    size: int
+    media_type: MediaType
+    path: Path
+    camera_id: str = ""
 
 
 class EvidenceForm(StrEnum):

@@ -8,28 +8,46 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from sidecar.contract.chat import ChatMode
 from sidecar.contract.nvschema import to_protobuf
 from sidecar.core.always_on import AlwaysOn
+from sidecar.core.asking import Asker
+from sidecar.core.captions import Captioner
+from sidecar.core.chat import Chats
 from sidecar.core.incidents import Incidents
 from sidecar.core.layers import MeteredVlm, RetryingVlm
+from sidecar.core.looking import Looker
 from sidecar.core.plugins import Plugins, load_object
 from sidecar.core.realtime import RealtimeRules
+from sidecar.core.review import Reviewer
 from sidecar.core.routing import Arm, Routing
 from sidecar.core.service import Service
+from sidecar.core.slots import Slots
+from sidecar.core.verify import Verifier
+from sidecar.doors.body_limit import Limit
+from sidecar.doors.openai import PATH as CHAT_PATH
 from sidecar.doors.realtime import Realtime
 from sidecar.doors.records import RecordIntake, decode_record
+from sidecar.doors.review import Review, upload_limits
 from sidecar.errors import SettingsError
 from sidecar.model import SamplePlan, Sampling, VerdictRecord
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
+from sidecar.observe.review_metrics import PrometheusReviewMeter
 from sidecar.outside.always_on import load_always_on
 from sidecar.outside.baseline import OpenCvBaseline
+from sidecar.outside.chat_media import ChatMedia
+from sidecar.outside.clips import Clips
+from sidecar.outside.files import FolderFileStore
 from sidecar.outside.incidents import ElasticIncidents
+from sidecar.outside.inline_media import InlineMediaFolder
 from sidecar.outside.ledger_sqlite import SqliteLedger
 from sidecar.outside.prompts import SHIPPED_ALERT_TYPES, SqlitePromptBook, load_alert_types
+from sidecar.outside.review_media import LocalReviewMedia
 from sidecar.outside.rtvi import RtviClient
 from sidecar.outside.rules import SqliteRuleBook
 from sidecar.outside.sinks.console import ConsoleSink
@@ -49,7 +67,14 @@ from sidecar.ports import (
     VlmAdapter,
     VlmBackend,
 )
-from sidecar.settings import ArmSettings, LedgerSettings, Settings, SinkSettings
+from sidecar.settings import (
+    ArmSettings,
+    LedgerSettings,
+    MediaSettings,
+    Settings,
+    SinkSettings,
+    variable_of,
+)
 from sidecar.work.rtvi_watch import RtviWatch
 
 
@@ -260,8 +285,25 @@ class Doors:
     owned: tuple[Closes, ...]
 
 
-def build_doors(settings: Settings, service: Service, meter: Meter, clock: Clock) -> Doors:
-    """Make the doors to the brokers that the settings name.
+def inline_folder(settings: Settings) -> Path | None:
+    """Return where frames and clips are kept that come with their event; None: nowhere.
+
+    Replicas need a folder that all of them share, which only the settings can name.
+    """
+    is_shared = bool(settings.ledger.redis.url.get_secret_value())
+    beside = None if is_shared else settings.ledger.path.parent / "inline"
+    return settings.media.inline_dir or beside
+
+
+def with_inline(settings: Settings) -> MediaSettings:
+    """Let events name the media that came with them."""
+    folder = inline_folder(settings)
+    roots = (*settings.media.allowed_roots, *([folder] if folder and settings.grpc.enabled else []))
+    return settings.media.model_copy(update={"allowed_roots": roots})
+
+
+def build_doors(settings: Settings, service: Service, verifier: Verifier, clock: Clock) -> Doors:
+    """Make the doors that read for themselves, as the settings name them.
 
     Raises:
         SettingsError: one needs an extra that is not installed, or an option is wrong.
@@ -269,11 +311,20 @@ def build_doors(settings: Settings, service: Service, meter: Meter, clock: Clock
     http = settings.http
     decode = partial(decode_record, max_bytes=http.max_body_bytes, max_depth=http.max_json_depth)
     doors: dict[str, Door] = {}
-    letters: list[DeadLetters] = []
+    held: list[Closes] = []
 
     def intake(source: str, dead_letters: DeadLetters) -> RecordIntake:
-        letters.append(dead_letters)
-        return RecordIntake(source, decode, service, dead_letters, meter)
+        held.append(dead_letters)
+        return RecordIntake(source, decode, service, dead_letters, service.meter)
+
+    if settings.grpc.enabled:
+        with _extra("grpc", "grpc.enabled"):
+            from sidecar.doors.rpc import RpcDoor
+        folder = inline_folder(settings)
+        media = InlineMediaFolder(folder, settings.media) if folder else None
+        doors["door grpc"] = RpcDoor(
+            settings.grpc, service, verifier.routing, verifier.verify, media
+        )
 
     if settings.kafka.bootstrap_servers:
         with _extra("kafka", "kafka.bootstrap_servers"):
@@ -289,7 +340,7 @@ def build_doors(settings: Settings, service: Service, meter: Meter, clock: Clock
         doors["door streams"] = StreamsDoor(
             connect_redis(settings.streams), settings.streams, taken, clock
         )
-    return Doors(doors, (*doors.values(), *letters))
+    return Doors(doors, (*doors.values(), *held))
 
 
 @contextmanager
@@ -306,3 +357,49 @@ def _extra(name: str, setting: str) -> Iterator[None]:
 
 def _encode(record: VerdictRecord) -> bytes:
     return to_protobuf(record.document, record.kind)
+
+
+def build_review(
+    settings: Settings,
+    routing: Routing,
+    asker: Asker,
+    service: Service,
+    registry: CollectorRegistry,
+) -> Review:
+    """Make what the Event Reviewer API asks."""
+    review, clock = settings.review, service.clock
+    media = LocalReviewMedia(review, settings.media)
+    files = FolderFileStore(review, settings.media, media)
+    looker = Looker(routing, asker, clock, review, PrometheusReviewMeter(registry))
+
+    async def is_ready() -> bool:
+        return not any(it.problem and it.required for it in await service.health())
+
+    return Review(
+        reviewer=Reviewer(media, looker, clock, review),
+        captioner=Captioner(files, looker, clock, review),
+        files=files,
+        model=looker.model,
+        is_ready=is_ready,
+        clock=clock,
+    )
+
+
+def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clock) -> Chats:
+    """Make what the OpenAI face asks."""
+    return Chats(
+        routing=verifier.routing,
+        asker=verifier.asker,
+        media=ChatMedia(clips, settings.media.max_bytes),
+        clock=clock,
+        slots=Slots(settings.openai.max_in_flight),
+        deadline_s=settings.verify.deadline_s,
+        default_mode=ChatMode(settings.openai.mode),
+        text_for_failure=settings.openai.no_verdict == "text",
+    )
+
+
+def body_limits(settings: Settings) -> Mapping[str, Limit]:
+    """Return how large bodies may be, by path, where the usual limit is too small."""
+    chat = Limit(settings.openai.max_body_bytes, variable_of("openai.max_body_bytes"))
+    return {**upload_limits(settings.media.max_bytes), CHAT_PATH: chat}

@@ -1,9 +1,9 @@
 """What the core needs from the outside. Protocols only; `sidecar.app` chooses who fulfils them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from sidecar.dialect import ServerDialect
 from sidecar.model import (
@@ -20,14 +20,19 @@ from sidecar.model import (
     Evidence,
     FilterRules,
     Finding,
+    Footage,
+    Frame,
     IncidentPage,
     IncidentQuery,
+    MediaType,
     ModelProfile,
     OutboxEntry,
+    Overlay,
     Question,
     RealtimeRule,
     SamplePlan,
     StoredEvent,
+    StoredFile,
     VerdictFilter,
     VerdictRecord,
     VerifyEvent,
@@ -331,6 +336,46 @@ class Door(Part, Protocol):
         ...
 
 
+class InlineMedia(Part, Protocol):
+    """Keeps media that come with their event as files, until the event is decided."""
+
+    async def keep_clip(self, key: str, clip: bytes) -> str:
+        """Store a video file durably and return its name for `info.video_path`.
+
+        Args:
+            key: of the event, or another name that nobody else uses.
+            clip: the file.
+
+        Raises:
+            InvalidRequest: it is empty.
+            BodyTooLarge: it is larger than events' media may be.
+            Overloaded: too much is kept already.
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def keep_frames(self, key: str, frames: Sequence[Frame]) -> str:
+        """Store JPEG pictures durably as one clip with their times, or as a picture.
+
+        Raises:
+            InvalidRequest: they are no JPEG pictures, too many, or not in the order of their times.
+            BodyTooLarge, Overloaded, StoreUnavailable: as above.
+        """
+        ...
+
+    async def forget(self, name: str, key: str) -> None:
+        """Remove what was kept under a name for this key; what is not there is fine."""
+        ...
+
+    async def sweep(self, is_decided: Callable[[str], Awaitable[bool | None]]) -> None:
+        """Remove what was kept for keys that are decided, or for long of unknown ones.
+
+        Args:
+            is_decided: tells it of a key; None when no event was accepted under it.
+        """
+        ...
+
+
 class Meter(Protocol):
     """Counts and times what happens. Never raises."""
 
@@ -498,4 +543,110 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""
+        ...
+
+
+class ReviewMedia(Protocol):
+    """Finds what requests to the Event Reviewer API name by path."""
+
+    def absolute(self, path: str) -> str:
+        """Return the path from the folder that relative ones start from; "" stays ""."""
+        ...
+
+    async def find(self, path: str) -> Footage:
+        """Find a clip and measure it.
+
+        Raises:
+            MediaError: there is no usable clip.
+        """
+        ...
+
+    async def overlays(self, path: str, footage: Footage) -> Sequence[Overlay]:
+        """Read the CV metadata about a clip.
+
+        Raises:
+            MediaError: there is no usable file.
+        """
+        ...
+
+
+class FileStore(Protocol):
+    """Files that clients upload, as durable as their folder."""
+
+    async def add(
+        self, content: BinaryIO, name: str, media_type: MediaType, camera_id: str
+    ) -> StoredFile:
+        """Copy a file.
+
+        Raises:
+            ReviewRefused: it is not such a medium, or there is no room.
+        """
+        ...
+
+    async def link(self, path: str, media_type: MediaType, camera_id: str) -> StoredFile:
+        """Take a file where it lies.
+
+        Raises:
+            ReviewRefused: it is not such a medium, or cannot be read.
+        """
+        ...
+
+    async def list(self) -> Sequence[StoredFile]:
+        """Return all files, oldest first."""
+        ...
+
+    async def find(self, file_id: str) -> StoredFile:
+        """Return a file.
+
+        Raises:
+            ReviewRefused: there is none.
+        """
+        ...
+
+    def use(self, file_id: str) -> AbstractAsyncContextManager[StoredFile]:
+        """Keep a file from being deleted while the context lasts.
+
+        Raises:
+            ReviewRefused: on entering, when there is none.
+        """
+        ...
+
+    async def measure(self, file: StoredFile) -> Footage:
+        """Return a file as a clip.
+
+        Raises:
+            MediaError: it cannot be read any more.
+        """
+        ...
+
+    async def delete(self, file_id: str) -> None:
+        """Forget a file. One that was named stays where it lies.
+
+        Raises:
+            ReviewRefused: there is none, or it is in use.
+        """
+        ...
+
+
+class ReviewMeter(Protocol):
+    """Counts and times what happens at the Event Reviewer API. Never raises."""
+
+    def pending(self, count: int) -> None:
+        """So many requests are under way."""
+        ...
+
+    def processed(self) -> None:
+        """A request about a file ended."""
+        ...
+
+    def shown(self, seconds: float) -> None:
+        """A chunk was decoded."""
+        ...
+
+    def asked(self, seconds: float) -> None:
+        """A model answered about a chunk, or failed."""
+        ...
+
+    def counted(self, input_tokens: int | None, output_tokens: int | None) -> None:
+        """A server counted the tokens of an answer; None where it does not tell."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -74,6 +75,54 @@ class HttpSettings(_Section):
     """Deeper nested JSON is refused with 422."""
     shutdown_grace_s: float = Field(default=20.0, ge=0)
     """How long a stop waits for verifications in flight; the rest is taken up at the next start."""
+
+
+class RpcTlsSettings(_Section):
+    """Encryption of the gRPC door. The files are read again when they change."""
+
+    cert: Path | None = None
+    """PEM file with the server's certificate and those of the authorities between; None: plain
+    text."""
+    key: Path | None = None
+    """PEM file with its private key."""
+    client_ca: Path | None = None
+    """PEM file of the authorities whose clients may call; None: every client may."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("give both `cert` and `key`, or neither")
+        if self.client_ca is not None and self.cert is None:
+            raise ValueError("`client_ca` needs `cert` and `key`")
+        return self
+
+
+class RpcSettings(_Section):
+    """The gRPC door."""
+
+    enabled: bool = False
+    """Serve gRPC at all; needs the extra `grpc`."""
+    host: str = "127.0.0.1"
+    """Address to listen on. The API has no authentication but `tls.client_ca`: bind elsewhere only
+    with that, or on a network that you trust."""
+    port: int = Field(default=9082, ge=0, le=65535)
+    """Port; 0 takes a free one."""
+    max_message_bytes: int = Field(default=67_108_864, ge=1024)
+    """Larger messages are refused; a message carries inline media whole."""
+    max_calls: int = Field(default=2048, ge=1)
+    """Calls at the same time, streams included; more are refused as RESOURCE_EXHAUSTED."""
+    keepalive_s: float = Field(default=30.0, gt=0)
+    """A connection that is silent for so long is asked whether it lives."""
+    keepalive_timeout_s: float = Field(default=10.0, gt=0)
+    """It is closed when it does not answer for so long."""
+    min_ping_interval_s: float = Field(default=10.0, ge=0)
+    """Clients that ask more often whether the server lives are disconnected."""
+    health_every_s: float = Field(default=5.0, gt=0)
+    """How often the health service looks whether the sidecar is ready."""
+    shutdown_grace_s: float = Field(default=2.0, ge=0)
+    """How long a stop waits for calls to end."""
+    tls: RpcTlsSettings = RpcTlsSettings()
+    """Encryption."""
 
 
 class MetricsSettings(_Section):
@@ -158,6 +207,14 @@ class MediaSettings(_Section):
     """Pictures of one event that are looked at (VSS: 5); further ones are left out."""
     decode_workers: int = Field(default=2, ge=1, le=64)
     """Clips decoded at the same time."""
+    inline_dir: Path | None = None
+    """Folder for frames and clips that come with their event; they are removed after its verdict.
+    None: `inline` beside the SQLite ledger. Replicas with a Redis ledger need a folder that all of
+    them share; without it inline media are refused."""
+    inline_max_frames: int = Field(default=64, ge=1, le=768)
+    """Inline frames of one event."""
+    inline_max_total_bytes: int = Field(default=10_737_418_240, ge=1024)
+    """Inline media of all events that wait for their verdict; more are refused as overloaded."""
 
 
 class VstOverlaySettings(_Section):
@@ -545,6 +602,34 @@ class RealtimeSettings(_Section):
     """How incidents are folded into events."""
 
 
+class ReviewSettings(_Section):
+    """The Event Reviewer API of VSS 2.4, which answers within the request."""
+
+    media_base_dir: Path | None = None
+    """Folder that relative paths of requests start from and whose files may be read, besides those
+    of `media.allowed_roots` (VSS: ALERT_REVIEW_MEDIA_BASE_DIR)."""
+    default_system_prompt: str = Field(
+        default="You are a helpful assistant. Answer the user's question.",
+        min_length=1,
+        max_length=5000,
+    )
+    """System prompt of requests without their own (VSS: ALERT_REVIEW_DEFAULT_VLM_SYSTEM_PROMPT)."""
+    compat: Literal["", "2.4"] = ""
+    """`2.4` answers as 2.4 does: a review whose model failed is SUCCESS with a false verdict, and
+    one "yes" or "true" anywhere in an answer confirms. Empty: a failure is FAILURE, and answers are
+    read as those about events."""
+    max_in_flight: int = Field(default=8, ge=1, le=4096)
+    """Chunks that are looked at at the same time."""
+    max_waiting: int = Field(default=2048, ge=0)
+    """Requests at the same time beyond which further ones are refused with 503 (VSS: none)."""
+    deadline_s: float = Field(default=240.0, gt=0)
+    """Time for one request (the 2.4 bridge gives up after 240)."""
+    files_dir: Path = Path("sidecar-data/files")
+    """Folder of uploaded files; it is made when the first one comes."""
+    max_files_bytes: int = Field(default=10_737_418_240, ge=0)
+    """Uploaded files together; further ones are refused with 503."""
+
+
 class CanarySettings(_Section):
     """A verification of a built-in clip by the primary arm, which `/ready` waits for."""
 
@@ -558,6 +643,21 @@ class CanarySettings(_Section):
     """Time for one verification (VSS's warm-up: 120)."""
     failures: int = Field(default=2, ge=1)
     """The service is not ready after so many failures in a row; one success makes it ready."""
+
+
+class OpenAiSettings(_Section):
+    """The OpenAI face: `/v1/chat/completions` by the arm in force."""
+
+    mode: Literal["pass", "verdict"] = "pass"
+    """What requests get whose model id ends neither in `:pass` nor in `:verdict`: the model's own
+    text, or a verdict as VSS's strict parsers read it."""
+    no_verdict: Literal["error", "text"] = "error"
+    """In mode `verdict`, an answer without a verdict becomes an error with status 422, or a text
+    that no parser takes for a verdict."""
+    max_in_flight: int = Field(default=64, ge=1, le=4096)
+    """Chats at the same time; more are refused with 429. Events have their own limit."""
+    max_body_bytes: int = Field(default=67_108_864, ge=1024)
+    """Larger bodies are refused with 413; media in base64 are a third larger than their files."""
 
 
 class LogSettings(_Section):
@@ -611,6 +711,7 @@ class Settings(BaseSettings):
     )
 
     http: HttpSettings = HttpSettings()
+    grpc: RpcSettings = RpcSettings()
     metrics: MetricsSettings = MetricsSettings()
     ledger: LedgerSettings = LedgerSettings()
     verify: VerifySettings = VerifySettings()
@@ -630,7 +731,9 @@ class Settings(BaseSettings):
     )
     sinks: SinkSettings = SinkSettings()
     realtime: RealtimeSettings = RealtimeSettings()
+    review: ReviewSettings = ReviewSettings()
     canary: CanarySettings = CanarySettings()
+    openai: OpenAiSettings = OpenAiSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -81,13 +81,7 @@ async def running(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
 @asynccontextmanager
 async def _serving(app: App, settings: Settings) -> AsyncGenerator[Running]:
     await app.prepare()
-    http = create_http_app(
-        app.service,
-        settings.http,
-        settings.metrics,
-        parsers=app.plugins.functions,
-        realtime=app.realtime.api,
-    )
+    http = create_http_app(app.service, app.faces, settings.http, settings.metrics)
     config = uvicorn.Config(
         http, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1
     )

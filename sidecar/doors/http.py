@@ -5,6 +5,7 @@ Each route translates, calls the service once, and translates back.
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -13,6 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Respons
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.exceptions import HTTPException
@@ -34,10 +36,14 @@ from sidecar.contract.verdict import (
     stamp,
     verdict_response,
 )
+from sidecar.core.chat import Chats
 from sidecar.core.service import Service
 from sidecar.doors.alert_config import alert_config_router
-from sidecar.doors.body_limit import BodyLimit
+from sidecar.doors.body_limit import BodyLimit, Limit
+from sidecar.doors.openai import openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
+from sidecar.doors.review import Review, review_router
+from sidecar.doors.scrape import is_scrape, scrape
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import EventKind, Outcome, StoredEvent, VerdictFilter
 from sidecar.settings import HttpSettings, MetricsSettings
@@ -53,23 +59,42 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 _SCHEMA_PATH: Final = "#/components/schemas/{model}"
 
 
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """What the routes ask beside the service.
+
+    Attributes:
+        realtime: VSS's realtime rules.
+        review: the Event Reviewer of VSS 2.4.
+        chats: the OpenAI API.
+        registry: metrics, for a Prometheus that asks this port as it asks VSS 2.4.
+        parsers: names of the user's parsers, which alert types may name.
+        limits: how large bodies may be where the usual limit is too small, by path.
+    """
+
+    realtime: Realtime
+    review: Review
+    chats: Chats
+    registry: CollectorRegistry
+    parsers: Collection[str]
+    limits: Mapping[str, Limit]
+
+
 def create_http_app(
     service: Service,
+    faces: Faces,
     http: HttpSettings,
     metrics: MetricsSettings,
     lifespan: Lifespan | None = None,
-    parsers: Collection[str] = (),
-    realtime: Realtime | None = None,
 ) -> FastAPI:
     """Build the ASGI application.
 
     Args:
-        service: what the routes ask.
+        service: what the Alert Bridge's routes ask.
+        faces: what the others ask.
         http: limits.
-        metrics: named by `/metrics`, which only points to the real endpoint.
+        metrics: where the Prometheus endpoint is.
         lifespan: starts and stops what the service needs, as FastAPI defines it.
-        parsers: names of the user's parsers, which alert types may name.
-        realtime: what the routes for realtime rules ask; None leaves them out.
     """
     app = FastAPI(
         title="Alert Agent API",
@@ -79,11 +104,12 @@ def create_http_app(
     )
     app.include_router(_submission_router(service, http))
     app.include_router(_verdict_router(service))
-    app.include_router(alert_config_router(service.prompts, REFUSALS, parsers))
-    if realtime is not None:
-        app.include_router(realtime_router(realtime, REFUSALS, http.max_json_depth))
-    app.include_router(_health_router(service, metrics))
-    app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes)
+    app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))
+    app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))
+    app.include_router(openai_router(faces.chats))
+    app.include_router(review_router(faces.review))
+    app.include_router(_health_router(service, metrics, faces.registry))
+    app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
     _translate_errors(app, service)
     _document_bodies(app)
     return app
@@ -219,7 +245,9 @@ def _verdict_router(service: Service) -> APIRouter:
     return router
 
 
-def _health_router(service: Service, metrics: MetricsSettings) -> APIRouter:
+def _health_router(
+    service: Service, metrics: MetricsSettings, registry: CollectorRegistry
+) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     async def readiness() -> Response:
@@ -263,10 +291,12 @@ def _health_router(service: Service, metrics: MetricsSettings) -> APIRouter:
         return _json(503 if problem else 200, body)
 
     @router.get("/metrics", response_class=PlainTextResponse)
-    async def where_metrics_are() -> Response:
-        """Point to the Prometheus endpoint."""
+    async def where_metrics_are(request: Request) -> Response:
+        """Answer a Prometheus as VSS 2.4 does; point everybody else to the endpoint."""
         if not metrics.enabled:
             return PlainTextResponse("Prometheus metrics disabled", status_code=404)
+        if is_scrape(request):
+            return scrape(request, registry)
         return PlainTextResponse(f"Metrics are at http://localhost:{metrics.port}/metrics\n")
 
     return router
