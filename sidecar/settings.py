@@ -296,7 +296,7 @@ class KafkaSettings(_Section):
     """Takes records that can never be events, with the cause in their headers."""
     session_timeout_s: float = Field(default=45.0, ge=1)
     """A member that is silent for so long loses its partitions."""
-    options: dict[str, str] = Field(default={})
+    options: dict[str, SecretStr] = Field(default={})
     """Further properties of librdkafka, such as `security.protocol` and `sasl.username`."""
 
 

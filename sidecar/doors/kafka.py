@@ -273,7 +273,7 @@ class KafkaDoor:
             "log.connection.close": False,
             "logger": _librdkafka,
             "error_cb": self._on_error,
-            **self._settings.options,
+            **{name: it.get_secret_value() for name, it in self._settings.options.items()},
         }
 
 

@@ -43,7 +43,7 @@ class KafkaDeadLetters:
         self._servers = settings.bootstrap_servers
         self._properties = {
             **_DEFAULTS,
-            **settings.options,
+            **{name: it.get_secret_value() for name, it in settings.options.items()},
             "bootstrap.servers": settings.bootstrap_servers,
         }
         try:
