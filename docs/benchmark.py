@@ -1,9 +1,10 @@
 """Measure what the sidecar costs, against a mock model on this machine.
 
-usage: benchmark.py [latency] [throughput] [memory] [parse] [frames]
+usage: benchmark.py [latency] [throughput] [memory] [parse] [frames] [ingest]
 
-Without an argument: all but `frames`, in about 6 minutes. `frames` compares ways to prepare a clip
-and takes 4 minutes more (docs/benchmark_frames.py).
+Without an argument: all but `frames` and `ingest`, in about 6 minutes. `frames` compares ways to
+prepare a clip and takes 4 minutes more (docs/benchmark_frames.py); `ingest` measures the way from
+brokers to the ledger and takes 12 (docs/benchmark_ingest.py, which has options of its own).
 
 Three processes share the machine: the mock model's server, the sidecar as its users start it
 (SQLite ledger on disk, URL pass-through), and this driver. Latency is paired: every worker asks
@@ -30,6 +31,7 @@ from typing import Any
 
 import aiohttp
 import benchmark_frames
+import benchmark_ingest
 import benchmark_parse
 import uvloop
 
@@ -183,6 +185,11 @@ async def measure_frames() -> None:
 async def measure_parse() -> None:
     """Print what reading an answer costs."""
     benchmark_parse.main()
+
+
+async def measure_ingest() -> None:
+    """Print how many events from brokers are decided per second."""
+    await benchmark_ingest.main()
 
 
 async def _pairs(it: Stack, count: int) -> list[tuple[float, float]]:

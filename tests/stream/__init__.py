@@ -1,0 +1,1 @@
+"""What goes in by every door, and comes out at every sink."""
