@@ -14,6 +14,7 @@ import typer
 import uvloop
 from pydantic import SecretStr, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sidecar import __version__
@@ -128,11 +129,12 @@ def check(as_json: AsJson = False) -> None:
         table = Table("setting", "value", "from", title="Settings in force")
         for it in leaves:
             style = "" if it.origin == "default" else "bold"
-            table.add_row(it.name, str(_plain(it.value)), it.origin, style=style)
+            table.add_row(it.name, escape(str(_plain(it.value))), it.origin, style=style)
         _output.print(table)
         for problem in problems:
             colour = "red" if problem.severity == "error" else "yellow"
-            _output.print(f"[{colour}]{problem.severity}[/] {problem.setting}: {problem.text}")
+            text = escape(f"{problem.setting}: {problem.text}")
+            _output.print(f"[{colour}]{problem.severity}[/] {text}")
         if not problems:
             _output.print("[green]Nothing is wrong.[/]")
     if any(problem.severity == "error" for problem in problems):
@@ -401,7 +403,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except SidecarError as error:
-        _errors.print(f"[red]error[/] {error.detail}", highlight=False)
+        _errors.print(f"[red]error[/] {escape(error.detail)}", highlight=False, soft_wrap=True)
         sys.exit(EXIT_NO_START if isinstance(error, SettingsError) else EXIT_WRONG_USE)
 
 

@@ -15,7 +15,7 @@ from sidecar.errors import ModelMismatch, SettingsError, VlmError
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.prompts import load_alert_types
-from sidecar.parts import build_routing
+from sidecar.parts import build_routing, missing_extras
 from sidecar.settings import Settings
 from sidecar.vss.loading import find_vss_config
 
@@ -38,15 +38,20 @@ async def find_problems(settings: Settings) -> list[Problem]:
         *_exposure_problems(settings),
         *_deadline_problems(settings),
         *_vss_problems(),
+        *(_problem_of(error) for error in missing_extras(settings)),
     ]
     try:
         plugins = load_plugins(settings.answers)
         build_default_rules(settings.answers, plugins.functions)
         routing = build_routing(settings, plugins, PrometheusMeter(), SystemClock())
     except SettingsError as error:
-        setting, _, text = error.detail.partition(": ")
-        return [*problems, Problem("error", setting, text)]
+        return [*problems, _problem_of(error)]
     return [*problems, *(await _arm_problems(routing))]
+
+
+def _problem_of(error: SettingsError) -> Problem:
+    setting, _, text = error.detail.partition(": ")
+    return Problem("error", setting, text)
 
 
 def _ledger_problems(path: Path) -> Iterator[Problem]:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from sidecar.contract.chat import ChatMode
 from sidecar.contract.nvschema import to_protobuf
@@ -73,9 +75,20 @@ from sidecar.settings import (
     MediaSettings,
     Settings,
     SinkSettings,
+    describe_settings,
     variable_of,
 )
 from sidecar.work.rtvi_watch import RtviWatch
+
+_EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
+    "ledger.redis.url": ("redis", "redis"),
+    "sinks.kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
+    "sinks.streams.url": ("redis", "redis"),
+    "grpc.enabled": ("grpc", "grpc"),
+    "kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
+    "streams.url": ("redis", "redis"),
+}
+"""Which extra a setting needs when it is on, and the module that tells whether it is there."""
 
 
 class Closes(Protocol):
@@ -123,7 +136,7 @@ def build_store(
         book = SqlitePromptBook(database, clock)
         rules = SqliteRuleBook(database)
         return Store(SqliteLedger(database, settings, clock), book, rules, (database,))
-    with _extra("redis", "ledger.redis.url"):
+    with _extra("ledger.redis.url"):
         from sidecar.outside.ledger_redis import RedisLedger
         from sidecar.outside.prompts_redis import RedisPromptBook
         from sidecar.outside.redis_store import RedisStore
@@ -263,11 +276,11 @@ def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:
     if settings.elastic.hosts:
         sinks.append(ElasticSink(settings.elastic))
     if settings.kafka.bootstrap_servers:
-        with _extra("kafka", "sinks.kafka.bootstrap_servers"):
+        with _extra("sinks.kafka.bootstrap_servers"):
             from sidecar.outside.sinks.kafka import KafkaSink
         sinks.append(KafkaSink(settings.kafka, _encode))
     if settings.streams.url.get_secret_value():
-        with _extra("redis", "sinks.streams.url"):
+        with _extra("sinks.streams.url"):
             from sidecar.outside.sinks.streams import StreamsSink
         sinks.append(StreamsSink(settings.streams, _encode))
     return sinks
@@ -318,7 +331,7 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
         return RecordIntake(source, decode, service, dead_letters, service.meter)
 
     if settings.grpc.enabled:
-        with _extra("grpc", "grpc.enabled"):
+        with _extra("grpc.enabled"):
             from sidecar.doors.rpc import RpcDoor
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
@@ -327,13 +340,13 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
         )
 
     if settings.kafka.bootstrap_servers:
-        with _extra("kafka", "kafka.bootstrap_servers"):
+        with _extra("kafka.bootstrap_servers"):
             from sidecar.doors.kafka import KafkaDoor
             from sidecar.outside.dead_letters_kafka import KafkaDeadLetters
         taken = intake("kafka", KafkaDeadLetters(settings.kafka))
         doors["door kafka"] = KafkaDoor(settings.kafka, taken, clock)
     if settings.streams.url.get_secret_value():
-        with _extra("redis", "streams.url"):
+        with _extra("streams.url"):
             from sidecar.doors.streams import StreamsDoor
             from sidecar.outside.dead_letters_streams import StreamsDeadLetters, connect_redis
         taken = intake("streams", StreamsDeadLetters(settings.streams))
@@ -343,16 +356,30 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
     return Doors(doors, (*doors.values(), *held))
 
 
+def missing_extras(settings: Settings) -> Iterator[SettingsError]:
+    """Yield an error for each setting in force that needs an extra which is not installed."""
+    in_force = {it.name: it.value for it in describe_settings(settings)}
+    for setting, (extra, module) in _EXTRAS.items():
+        value = in_force[setting]
+        is_on = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if is_on and find_spec(module) is None:
+            yield _not_installed(setting, extra, module)
+
+
 @contextmanager
-def _extra(name: str, setting: str) -> Iterator[None]:
+def _extra(setting: str) -> Iterator[None]:
     """Tell which extra is missing for a setting."""
+    extra, module = _EXTRAS[setting]
     try:
         yield
     except ImportError as error:
-        raise SettingsError(
-            f"{setting}: needs what is not installed ({error.name}): "
-            f"pip install 'vss-vlm-sidecar[{name}]'."
-        ) from error
+        raise _not_installed(setting, extra, error.name or module) from error
+
+
+def _not_installed(setting: str, extra: str, module: str) -> SettingsError:
+    return SettingsError(
+        f"{setting}: needs {module}, which is not installed: pip install 'vss-vlm-sidecar[{extra}]'"
+    )
 
 
 def _encode(record: VerdictRecord) -> bytes:
