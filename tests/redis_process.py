@@ -110,8 +110,15 @@ class RedisProcess:
 
 
 def _free_port() -> int:
-    """Return a port that nobody listens on now, low enough for that of a cluster's bus above it."""
+    """Return a port that nobody listens on now.
+
+    Neither it nor that of a cluster's bus, 10,000 above it, is one that connections go out from.
+    """
     while True:
-        port = random.randrange(10_000, 30_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        port = random.randrange(10_000, 22_000)
+        with suppress(OSError), _listening(port), _listening(port + 10_000):
             return port
+
+
+def _listening(port: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))
