@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from dialect_samples import VLLM
 
 from adapters import cosmos3_edge, cosmos3_nano, cosmos3_super, cosmos_reason2, generic
-from sidecar.dialect import FrameControl, ReasoningField, ServerDialect, StructuredForm
+from sidecar.dialect import FrameControl, StructuredForm
 from sidecar.errors import MediaRoute
 from sidecar.model import (
     AnswerForm,
@@ -37,23 +38,6 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 CHOICE = Sampling(answer=AnswerForm.CHOICE)
-# vLLM 0.32 without options
-VLLM = ServerDialect(
-    server="vllm",
-    version="0.32.0",
-    models=("the-model",),
-    ready_path="/health",
-    takes_video=True,
-    max_images=64,
-    loader_fps=2.0,
-    frames=FrameControl.NONE,
-    media_options=False,
-    structured=StructuredForm.STRUCTURED_OUTPUTS,
-    thinking_switch=True,
-    reasoning=ReasoningField.REASONING,
-    content_is_null=False,
-    logprobs=True,
-)
 LOADER = replace(VLLM, frames=FrameControl.MEDIA_IO_KWARGS, media_options=True)
 RT_VLM = replace(
     VLLM,

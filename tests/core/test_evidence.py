@@ -3,30 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from dialect_samples import VLLM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.evidence import fit_plan
-from sidecar.dialect import FrameControl, ReasoningField, ServerDialect, StructuredForm
+from sidecar.dialect import FrameControl
 from sidecar.model import EvidenceForm, MediaType, SamplePlan
 
 VIDEO, FRAMES, URL = EvidenceForm.VIDEO, EvidenceForm.FRAMES, EvidenceForm.URL
-SERVER = ServerDialect(
-    server="vllm",
-    version="0.32.0",
-    models=("a",),
-    ready_path="/health",
-    takes_video=True,
-    max_images=64,
-    loader_fps=2.0,
-    frames=FrameControl.NONE,
-    media_options=False,
-    structured=StructuredForm.STRUCTURED_OUTPUTS,
-    thinking_switch=True,
-    reasoning=ReasoningField.REASONING,
-    content_is_null=False,
-    logprobs=True,
-)
 PLAN = SamplePlan(VIDEO, fps=2.0, max_frames=40, max_pixels=2**22)
 
 plans = st.builds(
@@ -38,7 +23,7 @@ plans = st.builds(
     max_images=st.none() | st.integers(1, 64),
 )
 dialects = st.builds(
-    lambda **facts: replace(SERVER, **facts),
+    lambda **facts: replace(VLLM, **facts),
     takes_video=st.booleans(),
     max_images=st.integers(0, 64),
     loader_fps=st.none() | st.just(0.0) | st.floats(0.5, 30),
@@ -94,14 +79,14 @@ media = st.sampled_from(MediaType)
 )
 def test_a_plan_is_fitted_to_the_server(plan, facts, expected):
     """The form, the number of pictures and the written rate follow what the server takes."""
-    found = fit_plan(plan, replace(SERVER, **facts), MediaType.VIDEO)
+    found = fit_plan(plan, replace(VLLM, **facts), MediaType.VIDEO)
 
     assert expected == found
 
 
 def test_images_keep_the_form_and_get_the_limit():
     """Images are pictures whatever the form, so only their number can be too much."""
-    found = fit_plan(replace(PLAN, fps=4.0), replace(SERVER, max_images=5), MediaType.IMAGE)
+    found = fit_plan(replace(PLAN, fps=4.0), replace(VLLM, max_images=5), MediaType.IMAGE)
 
     assert replace(PLAN, fps=4.0, max_images=5) == found
 
