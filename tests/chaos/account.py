@@ -123,6 +123,7 @@ async def take_account(world: World, book: Book) -> Account:
     """Look at every place where events end."""
     reader = KafkaReader(world.kafka.bootstrap_servers)
     dead = await asyncio.to_thread(reader.dead)
+    await world.wait_until_up()
     places = {"ledger": await in_api(world.urls[0])}
     pending = 0
     if world.elastic is not None and world.webhook is not None:

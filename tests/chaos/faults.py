@@ -225,9 +225,7 @@ async def heal(world: World) -> None:
         replica.set_clock(0)
         replica.limit_files(-1)
         replica.thaw()
-    for replica in world.replicas:
-        await replica.wait_until_up()
-        assert replica.url, f"{replica.name} does not come back: {replica.false_starts[-1:]}"
+    await world.wait_until_up()
 
 
 @asynccontextmanager

@@ -58,16 +58,22 @@ class Replica:
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def wait_until_up(self, timeout_s: float = 30.0) -> None:
-        """Wait until it listens. Does nothing when that takes too long."""
+        """Wait until it listens. Does nothing when that takes too long; see `last_words`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not self.url:
                     await asyncio.sleep(0.02)
 
+    @property
+    def last_words(self) -> str:
+        """Why it does not listen, as far as it said so."""
+        return "; ".join([*self.crashes[-1:], *self.false_starts[-1:]])
+
     def kill(self) -> None:
         """End the process at once; the supervisor starts the next one."""
         self._is_doomed = True
         self.kills += self._signal(signal.SIGKILL)
+        self.url = ""  # now, as nobody may take a dying process for one that is up
 
     def freeze(self) -> None:
         """Stop it in its tracks."""
@@ -144,6 +150,6 @@ class Replica:
             async for line in output:
                 log.write(line)
                 self._words.append(line.decode(errors="replace").strip()[:500])
-                if b'"listening"' in line:
+                if b'"listening"' in line and not self._is_doomed:
                     with suppress(ValueError, KeyError):
                         self.url = json.loads(line)["url"]

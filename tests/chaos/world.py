@@ -95,6 +95,12 @@ class World:
         """Where replicas listen now."""
         return [replica.url for replica in self.replicas if replica.url]
 
+    async def wait_until_up(self) -> None:
+        """Wait until every replica listens."""
+        for replica in self.replicas:
+            await replica.wait_until_up()
+            assert replica.url, f"{replica.name} does not come back: {replica.last_words}"
+
     def add_replica(self) -> Replica:
         """Start one more; it is told nothing that the others are not."""
         name = f"replica-{len(self.replicas) + len(self.retired)}"
@@ -121,21 +127,18 @@ class World:
 @asynccontextmanager
 async def file_world(folder: Path) -> AsyncIterator[World]:
     """Run one replica on a SQLite file: HTTP and Kafka in, Elasticsearch and a webhook out."""
-    async with _around(folder) as world:
-        world.elastic, world.webhook = FakeElastic(), Webhook()
-        async with world.elastic:
-            await world.webhook.start()
-            world.environment = {
-                **world.environment,
-                "SIDECAR_LEDGER__PATH": str(folder / "ledger.db"),
-                "SIDECAR_SINKS__ELASTIC__HOSTS": world.elastic.url,
-                "SIDECAR_SINKS__ELASTIC__TIMEOUT_S": "3",
-                "SIDECAR_SINKS__WEBHOOK__URL": world.webhook.url,
-                "SIDECAR_SINKS__WEBHOOK__TIMEOUT_S": "3",
-            }
-            async with _replicas(world, 1):
-                yield replace(world, name="SQLite, one process")
-            await world.webhook.close()
+    async with _around(folder) as world, FakeElastic() as elastic, Webhook() as webhook:
+        world.elastic, world.webhook = elastic, webhook
+        world.environment = {
+            **world.environment,
+            "SIDECAR_LEDGER__PATH": str(folder / "ledger.db"),
+            "SIDECAR_SINKS__ELASTIC__HOSTS": elastic.url,
+            "SIDECAR_SINKS__ELASTIC__TIMEOUT_S": "3",
+            "SIDECAR_SINKS__WEBHOOK__URL": webhook.url,
+            "SIDECAR_SINKS__WEBHOOK__TIMEOUT_S": "3",
+        }
+        async with _replicas(world, 1):
+            yield replace(world, name="SQLite, one process")
 
 
 @asynccontextmanager
