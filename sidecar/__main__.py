@@ -1,6 +1,7 @@
 """The command line."""
 
 import asyncio
+import getpass
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sidecar import __version__
+from sidecar.audit import Attribution
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
@@ -263,12 +265,14 @@ def list_dead_letters(
 def replay_dead_letters(
     ids: Annotated[list[int] | None, typer.Argument(help="Ids to deliver again.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Deliver all again.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Schedule deliveries again; the running service picks them up within a second."""
     if not ids and not everything:
         raise SettingsError("Name the ids to replay, or give --all.")
-    count = _run(_with_ledger(lambda ledger: ledger.replay(ids or None)))
+    by = Attribution(f"cli:{_user()}", reason)
+    count = _run(_with_ledger(lambda ledger: ledger.replay(ids or None, by)))
     print(_dumps({"scheduled": count}) if as_json else f"{count} scheduled.")
 
 
@@ -365,6 +369,14 @@ def _finding_json(
     }
     shown.update(lists)
     return {**shown, "detail": detail} if failure else shown
+
+
+def _user() -> str:
+    """Return the name of whoever runs the command; its number in a container without names."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _read(path: Path) -> bytes:
