@@ -25,6 +25,7 @@ from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
+from sidecar.redaction import redact
 from sidecar.settings import FILE_VARIABLE, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
@@ -188,7 +189,7 @@ def probe(
     from sidecar.core.dialect_text import describe_dialect
     from sidecar.outside.probe import probe_dialect
 
-    with _errors.status(f"Asking {url}"):
+    with _errors.status(f"Asking {redact(url)}"):
         dialect = _run(probe_dialect(url, api_key, timeout_s))
     described = describe_dialect(dialect)
     if as_json:
@@ -392,8 +393,10 @@ def _plain(value: object) -> object:
     if isinstance(value, SecretStr):
         return "***" if value.get_secret_value() else ""
     if isinstance(value, tuple):
-        return [str(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+        return [redact(str(item)) for item in value]
+    if isinstance(value, int | float | bool | None):
+        return value
+    return redact(str(value))
 
 
 def _dumps(value: object, *, indent: bool = False) -> str:

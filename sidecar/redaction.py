@@ -7,19 +7,31 @@ from typing import Any, Final
 _URL: Final = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)([^\s'\"<>]*)")
 _PATTERNS: Final = (
     # media in base64
-    (re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}[^,\s]{0,80},[\w+/=,-]*"), "data:..."),
-    # headers; shorter words may be prose
-    (re.compile(r"(?i)\b(bearer|basic|apikey)(\s{1,3})[\w.~+/=-]{16,}"), r"\1\2***"),
-    # key=value and key: value, such as in messages of client libraries
     (
+        ("data:",),
+        re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}[^,\s]{0,80},[\w+/=,-]*"),
+        "data:...",
+    ),
+    # headers; shorter words may be prose
+    (
+        ("bearer", "basic", "apikey"),
+        re.compile(r"(?i)\b(bearer|basic|apikey)(\s{1,3})[\w.~+/=-]{16,}"),
+        r"\1\2***",
+    ),
+    # key=value and "key": "value", such as in messages of client libraries; not the prose of our
+    # own errors, which begin with the name of a setting
+    (
+        ("=", "':", '":', "' :", '" :'),
         re.compile(
             r"(?i)\b(pass(?:word|wd)?|secret|token|api[_-]?key|access[_-]?key|signature)"
-            r"(['\"]?\s{0,3}[=:]\s{0,3}['\"]?)[^\s'\"&,;}]{1,1000}"
+            r"(\s{0,3}=\s{0,3}['\"]?|['\"]\s?:\s{0,3}['\"])[^\s'\"&,;}]{1,1000}"
         ),
         r"\1\2***",
     ),
-    (re.compile(r"\bsck_[\w-]{8,}"), "sck_***"),  # API keys of the sidecar
+    # API keys of the sidecar
+    (("sck_",), re.compile(r"\bsck_[\w-]{8,}"), "sck_***"),
 )
+"""What every match holds in lower case, quick to look for; the pattern; what replaces it."""
 
 
 def redact(text: str) -> str:
@@ -28,9 +40,12 @@ def redact(text: str) -> str:
     URLs of any scheme lose what stands before an `@`, and what follows a `?` or `#`. Takes time in
     proportion to the text.
     """
-    text = _URL.sub(_bare, text)
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
+    if "://" in text:
+        text = _URL.sub(_bare, text)
+    lowered = text.lower()
+    for marks, pattern, replacement in _PATTERNS:
+        if any(mark in lowered for mark in marks):
+            text = pattern.sub(replacement, text)
     return text
 
 

@@ -21,6 +21,7 @@ KEY = "sck_" + "a1B2-c3_" * 6
         ('{"password": "hunter2", "user": "x"}', '{"password": "***", "user": "x"}'),
         ("sasl: password=hunter2;", "sasl: password=***;"),
         ("api_key='abc'", "api_key='***'"),
+        ("elastic.api_key: is missing", "elastic.api_key: is missing"),
         ("4096 tokens=12, max_tokens: 5", "4096 tokens=12, max_tokens: 5"),
         ("data:video/mp4;base64,AAAA== in", "data:... in"),
         (f"the key {KEY} is wrong", "the key sck_*** is wrong"),
