@@ -20,6 +20,7 @@ from rich.table import Table
 
 from sidecar import __version__
 from sidecar.audit import Attribution
+from sidecar.cli_keys import keys
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
@@ -45,6 +46,7 @@ cli = typer.Typer(
 )
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
+cli.add_typer(keys, name="keys")
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)

@@ -17,6 +17,7 @@ from sidecar.core.bell import Bell
 from sidecar.core.families import check_family
 from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
+from sidecar.core.gate import find_exposures
 from sidecar.core.intake import Intake
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
@@ -24,6 +25,7 @@ from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
 from sidecar.doors.http import Faces, Lifespan, create_http_app
+from sidecar.doors.http_tls import build_context
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
@@ -36,6 +38,7 @@ from sidecar.parts import (
     Closes,
     RealtimeParts,
     body_limits,
+    build_access,
     build_chats,
     build_doors,
     build_realtime,
@@ -47,7 +50,7 @@ from sidecar.parts import (
     with_inline,
 )
 from sidecar.ports import Door, Ledger, Part, PromptBook
-from sidecar.settings import Settings
+from sidecar.settings import HttpSettings, SecuritySettings, Settings
 from sidecar.work.canary import Canary
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.outbox import Outbox
@@ -234,7 +237,8 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
     )
-    doors = build_doors(settings, service, verifier, clock)
+    access = build_access(settings, meter.registry, clock)
+    doors = build_doors(settings, service, verifier, access.rpc, clock)
     parts.update(doors.by_name)
     faces = Faces(
         realtime=realtime.api,
@@ -244,6 +248,7 @@ def build(settings: Settings) -> App:
         parsers=plugins.functions,
         limits=body_limits(settings),
         audit=store.audit,
+        access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
@@ -279,6 +284,8 @@ async def serve(settings: Settings) -> None:
     Raises:
         SettingsError: the service cannot start as configured.
     """
+    for exposure in find_exposures(settings):
+        raise exposure
     listening = _listen(settings.http.host, settings.http.port)
     app = build(settings)
     try:
@@ -288,19 +295,33 @@ async def serve(settings: Settings) -> None:
         http = create_http_app(
             app.service, app.faces, settings.http, settings.metrics, _lifespan(app)
         )
-        config = uvicorn.Config(
-            http,
-            access_log=False,
-            log_config=None,
-            timeout_graceful_shutdown=CONNECTION_GRACE_S,
-            server_header=False,
-            proxy_headers=False,
-        )
+        config = _serving(http, settings.http)
         host, port = listening.getsockname()[:2]
-        _log.info("listening", url=f"http://{host}:{port}", arm=settings.ab.primary)
+        scheme = "https" if config.is_ssl else "http"
+        _log.info("listening", url=f"{scheme}://{host}:{port}", arm=settings.ab.primary)
+        _tell_who_may_call(settings.security)
         await _Server(config).serve(sockets=[listening])
     finally:
         await app.close()
+
+
+def _serving(http: FastAPI, settings: HttpSettings) -> uvicorn.Config:
+    """Say how the HTTP door is served.
+
+    Raises:
+        SettingsError: its certificate cannot be used.
+    """
+    context = build_context(settings.tls) if settings.tls.cert else None
+    return uvicorn.Config(
+        http,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=CONNECTION_GRACE_S,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.max_connections,
+        ssl_context_factory=(lambda *_: context) if context else None,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -332,6 +353,12 @@ def _listen(host: str, port: int) -> socket.socket:
             f"http.port: cannot listen on {host}:{port}: {error.strerror}. "
             "Stop what holds it, or set SIDECAR_HTTP__PORT."
         ) from error
+
+
+def _tell_who_may_call(security: SecuritySettings) -> None:
+    if security.trusted_networks:
+        networks = [str(network) for network in security.trusted_networks]
+        _log.warning("callers_without_key", networks=networks, may="everything")
 
 
 def _serve_metrics(app: App) -> None:

@@ -18,9 +18,11 @@ from pydantic import SecretStr
 from sidecar.contract.chat import ChatMode
 from sidecar.contract.nvschema import to_protobuf
 from sidecar.core.always_on import AlwaysOn
+from sidecar.core.api_keys import KeyRing
 from sidecar.core.asking import Asker
 from sidecar.core.captions import Captioner
 from sidecar.core.chat import Chats
+from sidecar.core.gate import Gate, RateLimits, is_open
 from sidecar.core.incidents import Incidents
 from sidecar.core.layers import MeteredVlm, RetryingVlm
 from sidecar.core.looking import Looker
@@ -31,6 +33,7 @@ from sidecar.core.routing import Arm, Routing
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
+from sidecar.doors.access import HttpAccess
 from sidecar.doors.body_limit import Limit
 from sidecar.doors.openai import PATH as CHAT_PATH
 from sidecar.doors.realtime import Realtime
@@ -38,6 +41,7 @@ from sidecar.doors.records import RecordIntake, decode_record
 from sidecar.doors.review import Review, upload_limits
 from sidecar.errors import SettingsError
 from sidecar.model import SamplePlan, Sampling, VerdictRecord
+from sidecar.observe.access_metrics import PrometheusAccessMeter
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
 from sidecar.outside.always_on import load_always_on
@@ -325,8 +329,17 @@ def with_inline(settings: Settings) -> MediaSettings:
     return settings.media.model_copy(update={"allowed_roots": roots})
 
 
-def build_doors(settings: Settings, service: Service, verifier: Verifier, clock: Clock) -> Doors:
+def build_doors(
+    settings: Settings, service: Service, verifier: Verifier, gate: Gate, clock: Clock
+) -> Doors:
     """Make the doors that read for themselves, as the settings name them.
+
+    Args:
+        settings: which ones.
+        service: takes what they read.
+        verifier: decides what is not kept.
+        gate: lets callers of gRPC in.
+        clock: of the service.
 
     Raises:
         SettingsError: one needs an extra that is not installed, or an option is wrong.
@@ -343,10 +356,17 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
     if settings.grpc.enabled:
         with _extra("grpc.enabled"):
             from sidecar.doors.rpc import RpcDoor
+            from sidecar.doors.rpc_access import AccessInterceptor
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
+        certified = settings.grpc.tls.client_ca is not None
         doors["door grpc"] = RpcDoor(
-            settings.grpc, service, verifier.routing, verifier.verify, media
+            settings.grpc,
+            service,
+            verifier.routing,
+            verifier.verify,
+            media,
+            [AccessInterceptor(gate, has_certificates=certified)],
         )
 
     if settings.kafka.bootstrap_servers:
@@ -433,6 +453,35 @@ def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clo
         deadline_s=settings.verify.deadline_s,
         default_mode=ChatMode(settings.openai.mode),
         text_for_failure=settings.openai.no_verdict == "text",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call, at each door."""
+
+    http: HttpAccess
+    rpc: Gate
+
+
+def build_access(settings: Settings, registry: CollectorRegistry, clock: Clock) -> Access:
+    """Make what lets callers in; a key has one rate for all doors.
+
+    Raises:
+        SettingsError: the file of keys cannot be used, or a key is there twice.
+    """
+    security = settings.security
+    keys, limits = KeyRing(security), RateLimits(clock)
+    meter = PrometheusAccessMeter(registry)
+
+    def gate(door: str, host: str) -> Gate:
+        trusted, free = security.trusted_networks, is_open(security, host)
+        return Gate(door, keys, limits, meter, trusted=trusted, is_open=free)
+
+    http = settings.http
+    return Access(
+        HttpAccess(gate("http", http.host), security.cors_origins, http.max_requests),
+        gate("grpc", settings.grpc.host),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Protocol
 
 from sidecar.audit import Attribution, AuditEntry
 from sidecar.dialect import ServerDialect
+from sidecar.errors import RequestError
 from sidecar.model import (
     NO_RULES,
     Accepted,
@@ -448,6 +449,14 @@ class Meter(Protocol):
 
     def observe(self, *, backlog: int, in_flight: int) -> None:
         """Levels of the moment."""
+        ...
+
+
+class AccessMeter(Protocol):
+    """Counts who is not let in. Never raises."""
+
+    def refused(self, door: str, error: RequestError) -> None:
+        """A caller was refused: unknown, without the scope, or too often."""
         ...
 
 

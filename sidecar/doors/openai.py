@@ -21,6 +21,7 @@ from sidecar.contract.body import parse_json_object
 from sidecar.contract.chat import Chat, ChatMode, parse_chat
 from sidecar.contract.completion import ChatAnswer, chunks, completion, failure, model_list
 from sidecar.core.chat import Chats
+from sidecar.doors.callers import Caller, told
 from sidecar.errors import InvalidRequest, Issue, NotFound, RequestError, VerificationError, row_of
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class ErrorBody(BaseModel):
 
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ErrorBody}
-    for status in (400, 403, 404, 413, 415, 422, 429, 500, 502, 503, 504)
+    for status in (400, 401, 403, 404, 413, 415, 422, 429, 500, 502, 503, 504)
 }
 _REQUEST: Final[dict[str, Any]] = {
     "requestBody": {
@@ -96,6 +97,12 @@ class OpenAiRoute(APIRoute):
                 return _json(body, status, {"Retry-After": "1"} if retry else None)
 
         return translated
+
+    @staticmethod
+    def refuse(error: RequestError) -> Response:
+        """Write a refusal before the route is reached."""
+        status, body = failure(error)
+        return _json(body, status)
 
 
 def openai_router(chats: Chats) -> APIRouter:
@@ -149,9 +156,9 @@ def _health_router(chats: Chats) -> APIRouter:
         return _json({"object": "health.response", "message": "live", "status": "live"})
 
     @router.get("/health/ready")
-    async def ready() -> Response:
+    async def ready(caller: Caller) -> Response:
         """Tell whether the arm in force can answer."""
-        problem = await chats.problem()
+        problem = told(caller, await chats.problem())
         status = "not_ready" if problem else "ready"
         body = {"object": "health.response", "message": problem or "ready", "status": status}
         return _json(body, 503 if problem else 200)

@@ -256,7 +256,7 @@ _REST: Final[Mapping[str, Rule]] = {
     ),
     "prompt.override_prompts_on_start": Sets("prompts.override_on_start", FLAG, absent=True),
     "prompt.default_system_prompt": Sets("prompts.default_system", null=Null.REFUSED),
-    "cors": Unused("browsers of other origins are not let in; put a proxy before it", whole=True),
+    "cors": Unused("pages of other origins are let in by security.cors_origins alone", whole=True),
     "websocket": Unused("verdicts are not pushed here, nor by VSS's newest code", whole=True),
     "vlm_enhanced_incident_sink": Refused(
         "is of an older VSS: write vlm_enhanced_sink.incident", whole=True
