@@ -3,7 +3,9 @@
 import ipaddress
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from sidecar.access import ALL_SCOPES, NOBODY, Principal, Scope
@@ -102,8 +104,14 @@ class Gate:
             Forbidden: it may not do what needs this scope.
             RateLimited: it asks more often than its key may.
         """
-        try:
+        with self.counting():
             return self._admit(visitor, needed)
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count whatever is refused inside."""
+        try:
+            yield
         except RequestError as error:
             self._meter.refused(self._door, error)
             raise
@@ -156,6 +164,7 @@ def _holder(key: ApiKeySettings) -> Principal:
     return Principal(key.name, frozenset(key.scopes))
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Read an address; one of IPv4 that is written as IPv6 is one of IPv4."""
     try:

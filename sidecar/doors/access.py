@@ -14,7 +14,7 @@ from starlette.types import Scope as AsgiScope
 
 from sidecar.access import Principal, Scope
 from sidecar.core.gate import Gate, Visitor
-from sidecar.doors.browsers import SafeHeaders, check_page, cors
+from sidecar.doors.browsers import SafeHeaders, allow_pages, check_page
 from sidecar.doors.callers import PRINCIPAL
 from sidecar.doors.scopes import scope_of_route
 from sidecar.errors import Overloaded, RequestError, Unauthenticated, row_of
@@ -134,8 +134,9 @@ class AccessControl:
     def _admit(self, scope: AsgiScope, needed: Scope) -> Principal:
         principal = self._access.gate.admit(visitor_of(scope), needed)
         if not principal.is_proven:
-            gate, origins = self._access.gate, self._access.origins
-            check_page(scope["headers"], origins, is_local=gate.is_open)
+            gate = self._access.gate
+            with gate.counting():
+                check_page(scope["headers"], self._access.origins, is_local=gate.is_open)
         if self._requests >= self._access.max_requests:
             raise Overloaded(
                 f"{self._requests} requests are under way, and no more are taken "
@@ -155,7 +156,7 @@ def protect(app: FastAPI, access: HttpAccess, refuse: Refuse) -> None:
     """Put what guards an application round it; its routes may still be added."""
     app.add_middleware(AccessControl, routes=app.routes, access=access, refuse=refuse)
     if access.origins:  # outside, so that pages can read refusals
-        app.user_middleware.insert(0, cors(access.origins))
+        allow_pages(app, access.origins)
     app.add_middleware(SafeHeaders)
 
 
@@ -174,7 +175,7 @@ def read_bearer(header: str) -> str:
     return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else ""
 
 
-def describe_access(document: dict[str, Any]) -> None:
+def describe_access(document: dict[str, Any], access: HttpAccess) -> None:
     """Add to an OpenAPI document how a key is shown, and where one is needed."""
     document.setdefault("components", {})["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
@@ -183,9 +184,11 @@ def describe_access(document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             needed = scope_of_route(method.upper(), path)
-            if needed is not None:
+            if needed is None:
+                continue
+            operation["x-scope"] = needed.value
+            if not access.gate.is_open:
                 operation["security"] = [{"bearer": []}, {"key": []}]
-                operation["x-scope"] = needed.value
 
 
 def _guard_all(routes: Sequence[BaseRoute]) -> Iterator[Guarded]:

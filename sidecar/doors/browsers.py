@@ -7,10 +7,11 @@ for a neighbour of this service when its name is made to lead here (DNS rebindin
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.middleware import Middleware
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,9 +51,9 @@ def check_page(
         raise Forbidden(f"This service is not called {host[:200]}. {_ADVICE}")
 
 
-def cors(origins: Sequence[str]) -> Middleware:
+def allow_pages(app: FastAPI, origins: Sequence[str]) -> None:
     """Let pages of these origins call from browsers."""
-    return Middleware(
+    app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,
         allow_methods=("GET", "POST", "PUT", "DELETE"),
@@ -78,6 +79,7 @@ class SafeHeaders:
         await self.app(scope, receive, marked)
 
 
+@lru_cache(maxsize=1024)
 def _is_local(host: str) -> bool:
     """Tell whether a name cannot be one that somebody registered: an address, or without dots."""
     name = urlsplit(f"//{host}").hostname or ""

@@ -122,7 +122,7 @@ def create_http_app(
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
     protect(app, faces.access, partial(_refusal, service.clock))
     _translate_errors(app, service)
-    _document_bodies(app)
+    _document(app, faces.access)
     return app
 
 
@@ -380,8 +380,8 @@ def _event_of(model: type[BaseModel], message: str) -> dict[str, Any]:
     return documented
 
 
-def _document_bodies(app: FastAPI) -> None:
-    """Add the models behind `_request_of` to the OpenAPI components."""
+def _document(app: FastAPI, access: HttpAccess) -> None:
+    """Add to the OpenAPI document who may call, and the models behind `_request_of`."""
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (model, "validation") for model in (BehaviorBody, IncidentBody, OnDemandBody)
     ]
@@ -391,7 +391,7 @@ def _document_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         document["components"]["schemas"].update(schema["$defs"])
-        describe_access(document)
+        describe_access(document, access)
         return document
 
     # FastAPI documents replacing this method as the way to extend the schema.

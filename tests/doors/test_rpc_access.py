@@ -18,20 +18,24 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from grpc_status import rpc_status
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from rpc_service import QUICK, incident
 
 from sidecar.app import App, build
 from sidecar.client import AsyncVerifierClient, CallFailed, VerifierClient
+from sidecar.core.api_keys import KeyRing
+from sidecar.core.gate import Gate, RateLimits
 from sidecar.doors.rpc import RpcDoor
-from sidecar.doors.rpc_access import read_address, read_key
+from sidecar.doors.rpc_access import AccessInterceptor, caller, read_address, read_key
 from sidecar.doors.scopes import CALLS
 from sidecar.model import EventKind
+from sidecar.observe.access_metrics import PrometheusAccessMeter
 from sidecar.pb.inference import grpc_service_pb2 as probes
 from sidecar.pb.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from sidecar.pb.v1 import verifier_pb2 as pb
 from sidecar.pb.v1.verifier_pb2_grpc import VerifierStub
-from sidecar.settings import Settings
+from sidecar.settings import SecuritySettings, Settings
+from sidecar.testing.fakes import FrozenClock
 
 OK = grpc.StatusCode.OK
 UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
@@ -161,18 +165,21 @@ async def test_every_method_is_in_the_table_of_scopes(guarded: Wired) -> None:
     assert set(CALLS) == methods
 
 
-@pytest.mark.parametrize("method", REQUESTS)
-async def test_a_method_opens_to_the_keys_with_its_scope(guarded: Wired, method: str) -> None:
+async def test_a_method_opens_to_the_keys_with_its_scope(guarded: Wired) -> None:
     """Without a key UNAUTHENTICATED, without the scope PERMISSION_DENIED, else the method."""
-    needed = CALLS[f"/vlm_sidecar.v1.Verifier/{method}"]
-    for key, scope in SCOPES.items():
-        code = await guarded.code(method, _shown(key))
-        assert (code is not DENIED) == (scope in {needed, "admin"}), (scope, code)
-        assert code is not UNKNOWN
-    assert [UNKNOWN, UNKNOWN] == [
-        await guarded.code(method),
-        await guarded.code(method, _shown("wrong")),
-    ]
+    wrong: list[Any] = []
+    for method in REQUESTS:
+        needed = CALLS[f"/vlm_sidecar.v1.Verifier/{method}"]
+        for key, scope in SCOPES.items():
+            code = await guarded.code(method, _shown(key))
+            if code is UNKNOWN or (code is DENIED) == (scope in {needed, "admin"}):
+                wrong.append((method, scope, code))
+        for metadata in ({}, _shown("wrong")):
+            code = await guarded.code(method, metadata)
+            if code is not UNKNOWN:
+                wrong.append((method, metadata, code))
+
+    assert [] == wrong
 
 
 async def test_probes_and_descriptions_are_open(guarded: Wired) -> None:
@@ -312,6 +319,76 @@ async def test_the_client_for_threads_shows_its_key(guarded: Wired) -> None:
             return len(client.list_arms())
 
     assert await asyncio.to_thread(ask)
+
+
+KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+
+
+@asynccontextmanager
+async def echoing(gate: Gate) -> AsyncGenerator[str]:
+    """Serve methods of every kind that answer who calls; none is in the table of scopes."""
+
+    async def one(request: Any, _: Any) -> bytes:
+        if not isinstance(request, bytes):
+            async for _ in request:
+                pass
+        return caller().name.encode()
+
+    async def two(request: Any, context: Any) -> AsyncGenerator[bytes]:
+        for _ in range(2):
+            yield await one(request, context)
+
+    made = {
+        kind: getattr(grpc, f"{kind}_rpc_method_handler")(two if kind.endswith("stream") else one)
+        for kind in KINDS
+    }
+    server = grpc.aio.server(interceptors=[AccessInterceptor(gate, has_certificates=False)])
+    server.add_registered_method_handlers("echo.Echo", made)
+    port = server.add_insecure_port("localhost:0")
+    await server.start()
+    yield f"localhost:{port}"
+    await server.stop(0)
+
+
+def a_gate(*, trusted: str = "") -> Gate:
+    settings = SecuritySettings.model_validate({"keys": one_of_each(), "trusted_networks": trusted})
+    limits, meter = RateLimits(FrozenClock()), PrometheusAccessMeter(CollectorRegistry())
+    return Gate("grpc", KeyRing(settings), limits, meter, trusted=settings.trusted_networks)
+
+
+@pytest.mark.parametrize("trusted", ["", "10.0.0.0/8"], ids=["by key", "by key or address"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_forgotten_method_needs_admin_and_learns_who_calls(kind: str, trusted: str) -> None:
+    """Of every kind, whether the message is read before it is known who calls or after."""
+    async with (
+        echoing(a_gate(trusted=trusted)) as target,
+        grpc.aio.insecure_channel(target) as channel,
+    ):
+
+        async def ask(key: str) -> Any:
+            method = getattr(channel, kind)(f"/echo.Echo/{kind}")
+            request = iter([b"a", b"b"]) if kind.startswith("stream") else b"a"
+            call = method(request, metadata=tuple(_shown(key).items()), timeout=10)
+            try:
+                if kind.endswith("stream"):
+                    return [answer async for answer in call]
+                return [await call]
+            except grpc.aio.AioRpcError as error:
+                return error.code()
+
+        answers = [await ask(key) for key in ("wrong", READER, ADMIN)]
+
+    named = [b"admin"] * (2 if kind.endswith("stream") else 1)
+    assert [UNKNOWN, DENIED, named] == answers
+
+
+async def test_a_method_that_does_not_exist_is_told_as_before() -> None:
+    """There is nothing behind it to guard."""
+    async with echoing(a_gate()) as target, grpc.aio.insecure_channel(target) as channel:
+        call = channel.unary_unary("/echo.Echo/nothing")(b"", timeout=10)
+        code = await call.code()
+
+    assert grpc.StatusCode.UNIMPLEMENTED is code
 
 
 @pytest.mark.parametrize(
