@@ -40,6 +40,14 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local function set_of(members)
+  local set = {}
+  for _, member in ipairs(members) do
+    set[member] = true
+  end
+  return set
+end
+
 -- Replicas and their leases ---------------------------------------------------------------------
 
 local function enlist(me, lease_ms)
@@ -236,10 +244,7 @@ end
 
 -- Undo claims whose answers never arrived.
 function op.disown(me, ...)
-  local tickets, count = {}, 0
-  for _, ticket in ipairs({...}) do
-    tickets[ticket] = true
-  end
+  local tickets, count = set_of({...}), 0
   for _, key in ipairs(call('ZRANGE', key_of('held', me), 0, -1)) do
     if tickets[call('HGET', key_of('event', key), 'ticket')] then
       count = count + op.release(key, me)
@@ -372,15 +377,23 @@ local function stored_entries(ids)
   return entries
 end
 
-function op.due(sink, now, limit, me, lease_ms)
+-- What is scheduled behind `horizon` was scheduled by a clock that was ahead: it is due as well.
+function op.due(sink, now, horizon, limit, me, lease_ms, ...)
   enlist(me, lease_ms)
-  local due, sending = key_of('due', sink), key_of('sending', me, sink)
-  local ids = call('ZRANGE', sending, 0, limit - 1)
-  local fresh = call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit - #ids)
-  for i = 1, #fresh, 2 do
-    call('ZREM', due, fresh[i])
-    call('ZADD', sending, fresh[i + 1], fresh[i])
-    ids[#ids + 1] = fresh[i]
+  local due, sending, in_hand, ids = key_of('due', sink), key_of('sending', me, sink), set_of({...}), {}
+  for _, id in ipairs(call('ZRANGE', sending, 0, -1)) do
+    if not in_hand[id] and #ids < tonumber(limit) then
+      ids[#ids + 1] = id
+    end
+  end
+  for _, span in ipairs({{'-inf', now}, {'(' .. horizon, '+inf'}}) do
+    local from, to = unpack(span)
+    local fresh = call('ZRANGEBYSCORE', due, from, to, 'WITHSCORES', 'LIMIT', 0, limit - #ids)
+    for i = 1, #fresh, 2 do
+      call('ZREM', due, fresh[i])
+      call('ZADD', sending, fresh[i + 1], fresh[i])
+      ids[#ids + 1] = fresh[i]
+    end
   end
   return stored_entries(ids)
 end
