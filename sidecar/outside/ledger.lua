@@ -74,12 +74,21 @@ local function retire(replica)
   return move(key_of('held', replica), key_of('waiting'))
 end
 
+-- When the server's clock is set back, leases seem to last for as long as it was set back. A lease
+-- that is much longer than ours is none.
+local function shorten_leases(now, lease_ms)
+  local replicas, longest = key_of('replicas'), now + 2 * lease_ms
+  for _, replica in ipairs(call('ZRANGEBYSCORE', replicas, '(' .. longest, '+inf')) do
+    call('ZADD', replicas, now + lease_ms, replica)
+  end
+end
+
 -- A lease may also run out because Redis was away, and then its replica renews it within a beat.
-local function retire_dead(grace_ms)
-  local now, count = now_ms(), 0
+local function retire_dead(now, grace_ms)
+  local count = 0
   for _, replica in ipairs(call('ZRANGEBYSCORE', key_of('replicas'), '-inf', now)) do
-    local since = call('HGET', key_of('suspects'), replica)
-    if not since then
+    local since = tonumber(call('HGET', key_of('suspects'), replica) or now + 1)
+    if since > now then
       call('HSET', key_of('suspects'), replica, now)
     elseif now - since >= grace_ms then
       count = count + retire(replica)
@@ -89,9 +98,11 @@ local function retire_dead(grace_ms)
 end
 
 function op.beat(me, lease_ms, grace_ms)
-  local is_new = call('ZADD', key_of('replicas'), now_ms() + lease_ms, me)
+  local now = now_ms()
+  local is_new = call('ZADD', key_of('replicas'), now + lease_ms, me)
   call('HDEL', key_of('suspects'), me)
-  local count = retire_dead(tonumber(grace_ms))
+  shorten_leases(now, lease_ms)
+  local count = retire_dead(now, tonumber(grace_ms))
   local seq = call('GET', key_of('seq')) or 0
   return {is_new, count, call('ZCARD', key_of('waiting')), tonumber(seq)}
 end
