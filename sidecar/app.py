@@ -49,6 +49,7 @@ from sidecar.parts import (
 from sidecar.ports import Door, Ledger, Part, PromptBook
 from sidecar.settings import Settings
 from sidecar.work.canary import Canary
+from sidecar.work.crew import Crew
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.outbox import Outbox
 from sidecar.work.rtvi_watch import RtviWatch
@@ -64,6 +65,7 @@ class App:
     """Everything that runs, wired once by `build`.
 
     Attributes:
+        crew: what must not end while the service runs.
         owned: what `stop` closes, in this order.
     """
 
@@ -80,6 +82,7 @@ class App:
     ledger: Ledger
     prompts: PromptBook
     meter: PrometheusMeter
+    crew: Crew
     owned: tuple[Closes, ...]
 
     async def prepare(self) -> None:
@@ -100,19 +103,19 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Verify and deliver while the context lasts; then stop in order, within the grace."""
-        outbox = asyncio.create_task(self.outbox.run())
-        levels = asyncio.create_task(self._observe_levels())
-        dispatch = asyncio.create_task(self.dispatcher.run())
-        doors = [asyncio.create_task(door.run()) for door in self.doors]
-        looks = [asyncio.create_task(look.run()) for look in self._looks()]
+        self.crew.start("outbox", self.outbox.run())
+        self.crew.start("levels", self._observe_levels())
+        self.crew.start("dispatcher", self.dispatcher.run())
+        sources = {type(it).__name__: it.run() for it in (*self.doors, *self._looks())}
+        for name, work in sources.items():
+            self.crew.start(name, work)
         try:
             yield
         finally:
-            await asyncio.gather(*map(_cancel, (*doors, *looks)))
-            await _cancel(dispatch)
+            await self.crew.stop(*sources)
+            await self.crew.stop("dispatcher")
             await self.dispatcher.stop(self.settings.http.shutdown_grace_s)
-            await _cancel(levels)
-            await _cancel(outbox)
+            await self.crew.stop()
 
     async def close(self) -> None:
         """Release everything."""
@@ -268,12 +271,16 @@ def build(settings: Settings) -> App:
         ledger=ledger,
         prompts=prompts,
         meter=meter,
+        crew=Crew(),
         owned=owned,
     )
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings) -> bool:
     """Run until a signal says stop.
+
+    Returns:
+        False when a defect ended it.
 
     Raises:
         SettingsError: the service cannot start as configured.
@@ -297,9 +304,12 @@ async def serve(settings: Settings) -> None:
         )
         host, port = listening.getsockname()[:2]
         _log.info("listening", url=f"http://{host}:{port}", arm=settings.ab.primary)
-        await _Server(config).serve(sockets=[listening])
+        server = _Server(config)
+        app.crew.on_broken = server.leave
+        await server.serve(sockets=[listening])
     finally:
         await app.close()
+    return not app.crew.broken
 
 
 class _Server(uvicorn.Server):
@@ -312,6 +322,10 @@ class _Server(uvicorn.Server):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
+
+    def leave(self) -> None:
+        """Stop as after a signal."""
+        self.should_exit = True
 
 
 def _lifespan(app: App) -> Lifespan:
@@ -342,9 +356,3 @@ def _serve_metrics(app: App) -> None:
             f"metrics.port: cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
             "Stop what holds it, set SIDECAR_METRICS__PORT, or SIDECAR_METRICS__ENABLED=false."
         ) from error
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

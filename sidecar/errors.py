@@ -32,6 +32,7 @@ SidecarError
     │   ├── MediaUnreachable, MediaTimeout, MediaForbidden, MediaMissing, MediaEmpty,
     │   │   MediaTooLarge, MediaTooLong, MediaTooManyPixels, MediaTruncated,
     │   │   MediaNotVideo, MediaWithoutVideo, MediaSingleFrame
+    │   ├── MediaNotStored      the disk here has no room for it
     ├── VlmError
     │   ├── VlmTimeout, VlmUnreachable, VlmServerError, VlmInvalidPayload, VlmBusy, VlmRefused
     ├── AnswerError
@@ -284,6 +285,9 @@ class MediaWithoutVideo(MediaError): ...
 
 
 class MediaSingleFrame(MediaError): ...
+
+
+class MediaNotStored(MediaError): ...
 
 
 class VlmError(VerificationError):
@@ -549,6 +553,13 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         MediaNotVideo: _media("media_not_video", 415),
         MediaWithoutVideo: _media("media_without_video", 422),
         MediaSingleFrame: _media("media_single_frame", 422),
+        MediaNotStored: Row(
+            "media_not_stored",
+            Wording(500, _NOT_COMPLETED),
+            "UNAVAILABLE",
+            retryable=True,
+            source=ErrorSource.MEDIA,
+        ),
         VlmTimeout: _vlm(
             "vlm_timeout",
             (504, "VLM request timed out, {detail}"),

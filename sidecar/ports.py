@@ -1,6 +1,6 @@
 """What the core needs from the outside. Protocols only; `sidecar.app` chooses who fulfils them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
@@ -268,11 +268,27 @@ class Ledger(Part, Protocol):
         """Return how many accepted events are undecided."""
         ...
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(
+        self,
+        sink: str,
+        now: datetime,
+        limit: int,
+        *,
+        horizon: datetime | None = None,
+        skip: Collection[int] = (),
+    ) -> Sequence[OutboxEntry]:
         """List deliveries whose time has come, oldest first.
 
         Of several deliveries about one fingerprint only the oldest that is neither sent nor dead
         is listed, so that a sink gets them in the order of their commits.
+
+        Args:
+            sink: the name of a sink.
+            now: deliveries that are scheduled up to this time are due.
+            limit: how many to list at most.
+            horizon: so are those that are scheduled for later than this, which nobody does: the
+                clock was ahead.
+            skip: ids of deliveries that the caller has in hand.
         """
         ...
 

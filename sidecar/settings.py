@@ -57,6 +57,15 @@ def _texts(value: object) -> object:
     return {str(key).lower(): str(item) for key, item in value.items()}
 
 
+def _check_distinct(**places: str) -> None:
+    """Refuse one place for two things, such as one topic for incidents and alerts."""
+    names = list(places.values())
+    shared = next((name for name in names if names.count(name) > 1), None)
+    if shared is not None:
+        twice = " and ".join(f"`{key}`" for key, name in places.items() if name == shared)
+        raise ValueError(f"{twice} are both {shared!r}; give each a name of its own")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -299,6 +308,15 @@ class KafkaSettings(_Section):
     options: dict[str, SecretStr] = Field(default={})
     """Further properties of librdkafka, such as `security.protocol` and `sasl.username`."""
 
+    @model_validator(mode="after")
+    def _topics(self) -> Self:
+        _check_distinct(
+            incidents_topic=self.incidents_topic,
+            alerts_topic=self.alerts_topic,
+            dead_letter_topic=self.dead_letter_topic,
+        )
+        return self
+
 
 class StreamsSettings(_Section):
     """Incidents and alerts from Redis Streams."""
@@ -324,6 +342,15 @@ class StreamsSettings(_Section):
     A reader that is alive and waits for room keeps its entries."""
     max_deliveries: int = Field(default=5, ge=1)
     """Entries that were delivered so often without being stored go to the dead letters."""
+
+    @model_validator(mode="after")
+    def _streams(self) -> Self:
+        _check_distinct(
+            incidents_stream=self.incidents_stream,
+            alerts_stream=self.alerts_stream,
+            dead_letter_stream=self.dead_letter_stream,
+        )
+        return self
 
 
 class EndTimeDeltaSettings(_Section):
@@ -542,6 +569,11 @@ class StreamsSinkSettings(_Section):
     second entry. Costs it about 150 bytes for each verdict of that time."""
     timeout_s: float = Field(default=5.0, ge=0.1)
     """Time for one exchange (VSS: 5)."""
+
+    @model_validator(mode="after")
+    def _streams(self) -> Self:
+        _check_distinct(incidents_stream=self.incidents_stream, alerts_stream=self.alerts_stream)
+        return self
 
 
 class SinkSettings(_Section):

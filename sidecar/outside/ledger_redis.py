@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -25,7 +25,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.outside.ledger_rows import dump, dump_record, load_record
+from sidecar.outside.ledger_rows import NEVER, dump, dump_record, load_record
 from sidecar.outside.marks import pack_rules, unpack_drop
 from sidecar.outside.redis_store import Argument, RedisStore
 from sidecar.outside.sqlite import to_microseconds
@@ -43,7 +43,6 @@ pass before it sends a packet again (`TCP_RTO_MAX`)."""
 
 _SCAN: Final = 500
 _REPLAY_BATCH: Final = 500
-_NO_BOUND: Final = 2**53
 _ANY_OUTCOME: Final = "*"
 
 _log = structlog.get_logger()
@@ -182,7 +181,7 @@ class RedisLedger:
         One index is walked, that of the sensor, category or outcome; the other criteria are
         compared with what it holds. With times alone all verdicts are walked.
         """
-        bound = _NO_BOUND if before is None else before - 1
+        bound = NEVER if before is None else before - 1
         return await self._list(wanted, "down", bound, limit)
 
     async def since(
@@ -199,14 +198,23 @@ class RedisLedger:
         """Return how many accepted events are undecided."""
         return int(await self._store.read("backlog"))
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(
+        self,
+        sink: str,
+        now: datetime,
+        limit: int,
+        *,
+        horizon: datetime | None = None,
+        skip: Collection[int] = (),
+    ) -> Sequence[OutboxEntry]:
         """List deliveries whose time has come, oldest first, one at a time per fingerprint.
 
         They are this replica's to deliver from now on, and are listed again until they are marked.
         """
         self._start_heart()
-        facts = (sink, to_microseconds(now), limit, self._me, self._lease_ms)
-        rows = await self._store.write("due", *facts)
+        latest = to_microseconds(horizon) if horizon else NEVER
+        facts = (sink, to_microseconds(now), latest, limit, self._me, self._lease_ms)
+        rows = await self._store.write("due", *facts, *map(_entry_id, skip))
         return [_to_entry(row) for row in sorted(rows, key=lambda row: (int(row[3]), row[6]))]
 
     async def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from sqlite3 import Row
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from sidecar.model import EventKind, Origin, OutboxEntry, Outcome, StoredEvent, VerdictRecord
 from sidecar.outside.sqlite import from_microseconds, to_microseconds
+
+NEVER: Final = 2**53
+"""A time, in microseconds, that lies behind all others; Redis keeps times as doubles."""
 
 
 def dump(document: Any) -> bytes:

@@ -1,6 +1,6 @@
 """The ledger of one machine, in SQLite. `schema.sql` describes its tables."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.outside.ledger_rows import dump, to_entry, to_event, to_record, to_row
+from sidecar.outside.ledger_rows import NEVER, dump, to_entry, to_event, to_record, to_row
 from sidecar.outside.marks import find_drop, select_cohort
 from sidecar.outside.sqlite import Database, to_microseconds
 from sidecar.ports import Clock
@@ -65,10 +65,21 @@ _ADVANCE_LINE: Final = """
         WHERE sink = ? AND fingerprint = ? AND dead = 0 ORDER BY id LIMIT 1)
 """
 _SELECT_DUE: Final = """
+    WITH ready (id) AS (
+        SELECT * FROM (
+            SELECT id FROM outbox INDEXED BY outbox_due
+            WHERE sink = :sink AND dead = 0 AND behind = 0 AND next_at <= :now
+                AND id NOT IN (SELECT value FROM json_each(:skip))
+            ORDER BY next_at, id LIMIT :limit)
+        UNION ALL
+        SELECT * FROM (
+            SELECT id FROM outbox INDEXED BY outbox_due
+            WHERE sink = :sink AND dead = 0 AND behind = 0 AND next_at > :horizon
+                AND id NOT IN (SELECT value FROM json_each(:skip))
+            ORDER BY next_at, id LIMIT :limit))
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
-    FROM outbox INDEXED BY outbox_due JOIN verdicts USING (seq)
-    WHERE sink = ? AND next_at <= ? AND dead = 0 AND behind = 0
-    ORDER BY next_at, outbox.id LIMIT ?
+    FROM ready CROSS JOIN outbox USING (id) CROSS JOIN verdicts USING (seq)
+    ORDER BY next_at, outbox.id LIMIT :limit
 """
 _SELECT_DEAD: Final = """
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
@@ -159,9 +170,23 @@ class SqliteLedger:
         """Return how many accepted events are undecided."""
         return await self._number("SELECT events FROM backlog")
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(
+        self,
+        sink: str,
+        now: datetime,
+        limit: int,
+        *,
+        horizon: datetime | None = None,
+        skip: Collection[int] = (),
+    ) -> Sequence[OutboxEntry]:
         """List deliveries whose time has come, oldest first, one at a time per fingerprint."""
-        values = (sink, to_microseconds(now), limit)
+        values: dict[str, str | int | bytes] = {
+            "sink": sink,
+            "now": to_microseconds(now),
+            "horizon": to_microseconds(horizon) if horizon else NEVER,
+            "limit": limit,
+            "skip": dump(sorted(skip)).decode(),
+        }
         return await self._db.read(_fetch(_SELECT_DUE, values, to_entry))
 
     async def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:
@@ -267,7 +292,9 @@ def _filter_terms(wanted: VerdictFilter) -> dict[str, str | int]:
 
 
 def _fetch(
-    sql: str, values: Sequence[str | int], convert: Callable[[Row], T]
+    sql: str,
+    values: Sequence[str | int] | Mapping[str, str | int | bytes],
+    convert: Callable[[Row], T],
 ) -> Callable[[Connection], list[T]]:
     return lambda db: [convert(row) for row in db.execute(sql, values)]
 

@@ -1,8 +1,8 @@
 """Takes accepted events up, a bounded number at a time, and sees each to its end."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 import structlog
 
@@ -69,16 +69,14 @@ class Dispatcher:
             claimed = await self._claim(free) if free else ()
             self._slots.give_back(free - len(claimed))
             for stored in claimed:
-                self.begin(self._intake.restore(stored))
+                self._resume(stored)
             self._more_may_wait = len(claimed) == free
             if not claimed:
                 await news.wait(IDLE_S)
 
     def begin(self, event: VerifyEvent) -> None:
         """Start the verification of a claimed event, whose place is taken."""
-        task = asyncio.create_task(self._decide(event))
-        self._tasks.add(task)
-        task.add_done_callback(self._end)
+        self._start(self._decide(event))
 
     async def stop(self, grace_s: float) -> None:
         """Let events in flight end for `grace_s`; hand the rest back to the ledger undecided."""
@@ -88,6 +86,21 @@ class Dispatcher:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+    def _resume(self, stored: StoredEvent) -> None:
+        """Begin an event of the ledger; one that cannot be read any more ends as a failure."""
+        try:
+            event = self._intake.restore(stored)
+        except Exception as error:
+            _log.exception("event_unreadable", key=stored.key)
+            self._start(self._commit(self._broken(self._intake.salvage(stored), error)))
+        else:
+            self.begin(event)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
 
     async def _claim(self, limit: int) -> Sequence[StoredEvent]:
         try:
@@ -111,7 +124,11 @@ class Dispatcher:
         except asyncio.CancelledError:
             await self._ledger.release(event.key)
             raise
-        await self._commit(verdict)
+        try:
+            await self._commit(verdict)
+        except Exception as error:
+            _log.exception("verdict_not_storable", key=event.key)
+            await self._commit(self._broken(event, error))
 
     async def _verdict_on(self, event: VerifyEvent) -> Verdict:
         if event.attempt > self._max_attempts:
@@ -123,8 +140,12 @@ class Dispatcher:
             return await self._verifier.verify(event)
         except Exception as error:
             _log.exception("unexpected_failure", key=event.key)
-            cause = f"{type(error).__name__}: {str(error)[:150]}"
-            return self._verifier.failed(event, UnexpectedFailure(cause))
+            return self._broken(event, error)
+
+    def _broken(self, event: VerifyEvent, error: Exception) -> Verdict:
+        """Decide an event that met a defect of ours."""
+        cause = f"{type(error).__name__}: {str(error)[:150]}"
+        return self._verifier.failed(event, UnexpectedFailure(cause))
 
     async def _commit(self, verdict: Verdict) -> None:
         record = record_of(verdict)

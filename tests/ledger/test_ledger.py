@@ -285,6 +285,31 @@ async def test_a_fresh_delivery_does_not_wait_for_the_clock(
     assert (entry.record.key, entry.attempts) == ("key-1", 0)
 
 
+async def test_a_retry_that_a_fast_clock_scheduled_does_not_wait(ledger: Ledger) -> None:
+    """What is scheduled for later than anybody does was scheduled by a clock that was ahead."""
+    for key in "abc":
+        await decide(ledger, key, "sink")
+    entries = await ledger.due("sink", T0, 10)
+    soon, late = T0 + timedelta(minutes=5), T0 + timedelta(hours=1)
+    for entry, retry_at in zip(entries, (late, soon, T0), strict=True):
+        await ledger.mark_failed(entry, "down", retry_at)
+
+    due = await ledger.due("sink", T0, 10, horizon=soon)
+    assert [entry.record.key for entry in due] == ["c", "a"]
+    assert [it.id for it in await ledger.due("sink", T0, 1, horizon=soon)] == [due[0].id]
+
+
+async def test_what_is_in_hand_is_not_listed_again(ledger: Ledger) -> None:
+    """It takes no place among those that are."""
+    for key in "abcd":
+        await decide(ledger, key, "sink")
+    first = await ledger.due("sink", T0, 2)
+    then = await ledger.due("sink", T0, 2, skip=[entry.id for entry in first])
+
+    assert ["a", "b", "c", "d"] == [entry.record.key for entry in (*first, *then)]
+    assert [*first, *then] == await ledger.due("sink", T0, 10)
+
+
 async def test_sent_entries_are_forgotten(ledger: Ledger) -> None:
     """What was sent is not due again; marking it twice does no harm."""
     for key in "abc":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from ledger_samples import T0, a_record, an_event, until
+from redis.asyncio import Redis
 from redis_process import RedisProcess
 
 from sidecar.errors import AlreadyExists, SettingsError, StoreUnavailable
@@ -112,6 +113,29 @@ async def test_events_of_a_killed_replica_go_to_another(redis_server: RedisProce
             claimed = await claimed_within(ledger, TAKEOVER_S)
 
     assert claimed == [(key, 2) for key in keys]
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_server_whose_clock_is_set_back_keeps_no_dead_replica(
+    redis_server: RedisProcess,
+) -> None:
+    """Its lease, which then seems to last for an hour, ends as any other."""
+    with other_replica(redis_server, "key-1") as process:
+        async with (
+            open_ledger(redis_server) as ledger,
+            Redis.from_url(redis_server.url) as redis,
+        ):
+            await ledger.recover()
+            process.kill()
+            process.wait()
+            leases = await redis.zrange("{sidecar}:replicas", 0, -1, withscores=True)
+            hour_later = {name: end + 3_600_000 for name, end in leases}
+            await redis.zadd("{sidecar}:replicas", hour_later)
+            suspects = dict.fromkeys(hour_later, max(hour_later.values()))
+            await redis.hset("{sidecar}:suspects", mapping=suspects)
+            claimed = await claimed_within(ledger, TAKEOVER_S)
+
+    assert claimed == [("key-1", 2)]
 
 
 @pytest.mark.usefixtures("store")
