@@ -7,6 +7,8 @@ from functools import partial
 from sqlite3 import Connection, Row
 from typing import Final, TypeVar
 
+import orjson
+
 from sidecar.errors import Overloaded, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
@@ -29,9 +31,13 @@ T = TypeVar("T")
 _CLAIM: Final = """
     UPDATE events SET claimed = 1, attempts = attempts + 1
     WHERE position IN (
-        SELECT position FROM events INDEXED BY events_unclaimed
-        WHERE claimed = 0 ORDER BY position LIMIT ?)
+        SELECT position FROM events WHERE claimed = 0 AND key IN (SELECT value FROM json_each(?)))
     RETURNING position, key, kind, origin, raw, attempts
+"""
+_SELECT_WAITING: Final = """
+    SELECT position, key, kind, origin, raw, attempts
+    FROM events INDEXED BY events_unclaimed
+    WHERE claimed = 0 AND position > ? ORDER BY position LIMIT ?
 """
 _INSERT_EVENT: Final = """
     INSERT INTO events (key, kind, origin, raw, accepted_at, claimed, attempts)
@@ -114,10 +120,18 @@ class SqliteLedger:
         raw = dump(event.raw)
         return await self._db.write(partial(self._accept, event, raw, claim, rules, self._now()))
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on."""
+        rows = await self._db.read(
+            lambda db: db.execute(_SELECT_WAITING, (after, limit)).fetchall()
+        )
+        return [to_event(row) for row in rows]
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it may leave events claimed until `recover`."""
+        wanted = orjson.dumps(list(keys)).decode()
         rows = await self._db.write(
-            lambda db: db.execute(_CLAIM, (limit,)).fetchall(), durable=False
+            lambda db: db.execute(_CLAIM, (wanted,)).fetchall(), durable=False
         )
         return [to_event(row) for row in sorted(rows, key=lambda row: int(row["position"]))]
 
