@@ -227,7 +227,7 @@ class Ledger(Part, Protocol):
     async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
         """List undecided events that nobody works on, oldest first, with `position` above `after`.
 
-        Looking takes nothing: several replicas may see the same events.
+        Looking takes nothing: several replicas may see the same events. Positions only grow.
         """
         ...
 

@@ -39,9 +39,11 @@ _SELECT_WAITING: Final = """
     FROM events INDEXED BY events_unclaimed
     WHERE claimed = 0 AND position > ? ORDER BY position LIMIT ?
 """
+# A position is never given twice, though SQLite would when the event that had the highest is gone.
 _INSERT_EVENT: Final = """
-    INSERT INTO events (key, kind, origin, raw, accepted_at, claimed, attempts)
-    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING position
+    INSERT INTO events (position, key, kind, origin, raw, accepted_at, claimed, attempts)
+    VALUES (max(?, coalesce((SELECT max(position) FROM events), 0)) + 1, ?, ?, ?, ?, ?, ?, ?)
+    RETURNING position
 """
 _INSERT_VERDICT: Final = """
     INSERT INTO verdicts (key, id, fingerprint, kind, sensor_id, category, outcome, reason, arm,
@@ -90,6 +92,7 @@ class SqliteLedger:
         self._db = db
         self._max_backlog = settings.max_backlog
         self._clock = clock
+        self._position = 0  # the last one that was given; of the writing thread
 
     async def ping(self) -> str:
         """Return "" when the file can be written now, else what is wrong."""
@@ -212,9 +215,10 @@ class SqliteLedger:
             if dropped is not None:
                 return Accepted(event.key, is_new=False, dropped=dropped)
             self._check_backlog(db)
-            values = (event.key, event.kind, event.origin, raw, now, claim, int(claim))
-            position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
-            _name(db, names, seq=0, position=position)
+            identity = (self._position, event.key, event.kind, event.origin)
+            values = (*identity, raw, now, claim, int(claim))
+            self._position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
+            _name(db, names, seq=0, position=self._position)
             return Accepted(event.key, is_new=True)
         _name(db, names, seq=known["seq"], position=known["position"])
         return Accepted(event.key, is_new=False, verdict=_read_verdict(db, known["seq"]))

@@ -117,6 +117,18 @@ async def test_looking_takes_nothing(ledger: Ledger) -> None:
     assert await ledger.waiting(after=rest[-1].position, limit=10) == []
 
 
+async def test_a_place_is_never_given_twice(ledger: Ledger) -> None:
+    """Whoever looks behind the last event that it saw misses none, though that one is decided."""
+    await ledger.accept(an_event("a"))
+    await ledger.accept(an_event("b"))
+    seen = (await ledger.waiting(after=0, limit=10))[-1].position
+    await decide(ledger, "b")
+    await decide(ledger, "a")
+    await ledger.accept(an_event("c"))
+
+    assert ["c"] == [event.key for event in await ledger.waiting(after=seen, limit=10)]
+
+
 async def test_what_is_taken_is_not_listed(ledger: Ledger) -> None:
     """Claimed, decided and unknown events wait for nobody; what is given back waits again."""
     for key in ("a", "b", "c"):
