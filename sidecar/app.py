@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
+from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
@@ -149,7 +151,11 @@ class App:
         while True:
             with suppress(StoreUnavailable):
                 backlog = await self.ledger.backlog()
-                self.meter.observe(backlog=backlog, in_flight=self.service.slots.taken)
+                self.meter.observe(
+                    backlog=backlog,
+                    queued=self.dispatcher.queued,
+                    in_flight=self.service.slots.taken,
+                )
             await asyncio.sleep(LEVELS_EVERY_S)
 
 
@@ -166,7 +172,7 @@ def build(settings: Settings) -> App:
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
     def hear_of_others() -> None:
-        submitted.ring()
+        dispatcher.look_again()
         feed.miss()
         outbox.notify()
 
@@ -196,11 +202,20 @@ def build(settings: Settings) -> App:
         default_rules=build_default_rules(settings.answers, plugins.functions),
     )
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
+    primary = routing.arms[routing.primary]
+    scheduler = Scheduler(
+        settings.scheduling,
+        clock,
+        settings.verify.max_in_flight,
+        partial(cost_of, plan=primary.plan),
+    )
     dispatcher = Dispatcher(
         ledger,
         intake,
         verifier,
         meter,
+        scheduler,
+        clock,
         sinks=[sink.name for sink in sinks],
         slots=slots,
         submitted=submitted,
@@ -208,7 +223,6 @@ def build(settings: Settings) -> App:
         to_deliver=outbox.notify,
         max_attempts=settings.ledger.max_attempts,
     )
-    primary = routing.arms[routing.primary]
     canary = Canary(
         primary, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
     )
@@ -233,6 +247,7 @@ def build(settings: Settings) -> App:
         clock=clock,
         meter=meter,
         slots=slots,
+        has_line=lambda: dispatcher.has_line,
         begin=dispatcher.begin,
         submitted=submitted,
         feed=feed,

@@ -46,6 +46,7 @@ SidecarError
     ├── ModelMismatch           the arm's server serves a model of another family
     ├── UnsupportedQuestion     this arm cannot answer this kind of alert
     ├── DeadlineExpired
+    ├── ShedByLoad              not begun: it could not have been decided in time
     ├── Poisoned                the event stopped the process too often
     └── UnexpectedFailure       a defect of ours; the event still ends in a terminal state
 
@@ -355,6 +356,9 @@ class UnsupportedQuestion(VerificationError): ...
 class DeadlineExpired(VerificationError): ...
 
 
+class ShedByLoad(VerificationError): ...
+
+
 class Poisoned(VerificationError): ...
 
 
@@ -659,6 +663,14 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             "deadline_expired",
             Wording(503, "{detail}"),
             "DEADLINE_EXCEEDED",
+            retryable=True,
+            source=ErrorSource.VLM,
+            metric="vlm_timeout",
+        ),
+        ShedByLoad: Row(
+            "overloaded",
+            Wording(503, "{detail}"),
+            "RESOURCE_EXHAUSTED",
             retryable=True,
             source=ErrorSource.VLM,
             metric="vlm_timeout",

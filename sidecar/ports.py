@@ -224,8 +224,15 @@ class Ledger(Part, Protocol):
         """
         ...
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
-        """Take up to `limit` undecided events, oldest first, that nobody works on.
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on, oldest first, with `position` above `after`.
+
+        Looking takes nothing: several replicas may see the same events. Positions only grow.
+        """
+        ...
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
+        """Take those of these events that nobody works on, oldest first.
 
         The attempt is counted before the work starts, so that an event which kills the process
         is known as such.
@@ -427,7 +434,11 @@ class Meter(Protocol):
         """A sink took an entry or did not."""
         ...
 
-    def observe(self, *, backlog: int, in_flight: int) -> None:
+    def begun(self, waited_s: float) -> None:
+        """Work on an event began, after it had waited in line."""
+        ...
+
+    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
         """Levels of the moment."""
         ...
 

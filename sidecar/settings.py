@@ -195,6 +195,39 @@ class VerifySettings(_Section):
     verdict; both answers are recorded."""
 
 
+def _by_lower_name(value: object) -> object:
+    """Let names be written in any case."""
+    return (
+        {str(key).lower(): it for key, it in value.items()} if isinstance(value, Mapping) else value
+    )
+
+
+class SchedulingSettings(_Section):
+    """Which event is next, and which one is too late. VSS takes them as they come, however late."""
+
+    deadline_s: float = Field(default=600.0, gt=0)
+    """An event that is not decided so long after it was taken in ends as `deadline_expired`. A
+    restart of the service begins the time anew."""
+    deadlines: Annotated[
+        dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_by_lower_name)
+    ] = Field(default={})
+    """The same for single categories, such as `{"collision": 30}`."""
+    priority: int = Field(default=5, ge=0, le=9)
+    """How urgent an event is; 0 is the most urgent. Less urgent ones wait for all others."""
+    priorities: Annotated[
+        dict[str, Annotated[int, Field(ge=0, le=9)]], BeforeValidator(_by_lower_name)
+    ] = Field(default={})
+    """The same for single categories, such as `{"collision": 0}`."""
+    ageing_s: float = Field(default=30.0, gt=0)
+    """Each time an event has waited so long, it counts as one step more urgent."""
+    shed: bool = True
+    """End an event at once, as `overloaded`, when it cannot be decided before its deadline by what
+    is in line before it and by how long events took lately."""
+    max_queued: int = Field(default=4096, ge=1)
+    """Events in line, among which sensors get equal shares; further ones stay in the ledger, in the
+    order in which they came."""
+
+
 class MediaSettings(_Section):
     """Clips and pictures."""
 
@@ -747,6 +780,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     ledger: LedgerSettings = LedgerSettings()
     verify: VerifySettings = VerifySettings()
+    scheduling: SchedulingSettings = SchedulingSettings()
     media: MediaSettings = MediaSettings()
     vst: VstSettings = VstSettings()
     kafka: KafkaSettings = KafkaSettings()

@@ -50,6 +50,7 @@ class Service:
         parts: everything that must work for the service to be ready, by name.
         sinks: where verdicts go, by name; one that is down delays only itself.
         slots: places for events being verified.
+        has_line: tells whether events wait for a place already.
         begin: starts the verification of a claimed event, whose place is taken.
         submitted: rung when an accepted event waits to be claimed.
         feed: the latest verdicts.
@@ -64,6 +65,7 @@ class Service:
     clock: Clock
     meter: Meter
     slots: Slots
+    has_line: Callable[[], bool]
     begin: Callable[[VerifyEvent], None]
     submitted: Bell
     feed: Feed
@@ -153,8 +155,8 @@ class Service:
         return accepted.dropped
 
     async def _admit(self, event: VerifyEvent, rules: FilterRules) -> Accepted:
-        """Store an event; when a place is free, begin it without another trip to the ledger."""
-        slot = self.slots.take(1)
+        """Store an event; when a place is free and nobody waits for it, begin at once."""
+        slot = 0 if self.has_line() else self.slots.take(1)
         try:
             accepted = await self.ledger.accept(event, claim=bool(slot), rules=rules)
         except BaseException:

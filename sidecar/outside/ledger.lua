@@ -142,7 +142,8 @@ local function name(identity, seq, position, key)
 end
 
 local function stored_event(key)
-  return call('HMGET', key_of('event', key), 'key', 'kind', 'origin', 'raw', 'attempts')
+  return call('HMGET', key_of('event', key), 'key', 'kind', 'origin', 'raw', 'attempts',
+    'position')
 end
 
 function op.lookup(identity)
@@ -228,16 +229,33 @@ function op.accept(key, id, fingerprint, kind, origin, raw, rules, max_backlog, 
   return {answer}
 end
 
-function op.claim(limit, me, lease_ms, ticket)
+function op.waiting(after, limit)
+  local found = {}
+  local keys = call('ZRANGEBYSCORE', key_of('waiting'), '(' .. after, '+inf', 'LIMIT', 0, limit)
+  for i, key in ipairs(keys) do
+    found[i] = stored_event(key)
+  end
+  return found
+end
+
+function op.claim(keys, me, lease_ms, ticket)
+  local free = {}
+  for _, key in ipairs(cjson.decode(keys)) do
+    local position = call('ZSCORE', key_of('waiting'), key)
+    if position then
+      free[#free + 1] = {tonumber(position), key}
+    end
+  end
+  table.sort(free, function(one, other) return one[1] < other[1] end)
   enlist(me, lease_ms)
   local claimed = {}
-  local popped = call('ZPOPMIN', key_of('waiting'), limit)
-  for i = 1, #popped, 2 do
-    local key, position = popped[i], popped[i + 1]
+  for i, it in ipairs(free) do
+    local position, key = unpack(it)
+    call('ZREM', key_of('waiting'), key)
     call('ZADD', key_of('held', me), position, key)
     call('HINCRBY', key_of('event', key), 'attempts', 1)
     call('HSET', key_of('event', key), 'ticket', ticket)
-    claimed[#claimed + 1] = stored_event(key)
+    claimed[i] = stored_event(key)
   end
   return claimed
 end

@@ -139,9 +139,14 @@ class RedisLedger:
                 raise _overloaded(waiting, self._max_backlog)
         return Accepted(event.key, is_new=answer == [b"new"])
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on."""
+        return [_to_event(fields) for fields in await self._store.read("waiting", after, limit)]
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it gives them back within a beat."""
-        return [_to_event(fields) for fields in await self._take("claim", limit)]
+        wanted = orjson.dumps(list(keys)).decode()
+        return [_to_event(fields) for fields in await self._take("claim", wanted)]
 
     async def release(self, key: str) -> None:
         """Put an event that this replica holds back undecided, without counting the attempt."""
@@ -366,13 +371,14 @@ def _terms(wanted: VerdictFilter) -> tuple[Argument, ...]:
 
 
 def _to_event(fields: Sequence[bytes]) -> StoredEvent:
-    key, kind, origin, raw, attempts = fields
+    key, kind, origin, raw, attempts, position = fields
     return StoredEvent(
         key=key.decode(),
         kind=EventKind(kind.decode()),
         origin=Origin(origin.decode()),
         raw=orjson.loads(raw),
         attempt=max(int(attempts), 1),
+        position=int(position),
     )
 
 

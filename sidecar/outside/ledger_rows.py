@@ -63,6 +63,7 @@ def to_event(row: Row) -> StoredEvent:
         origin=Origin(row["origin"]),
         raw=orjson.loads(row["raw"]),
         attempt=max(row["attempts"], 1),
+        position=row["position"],
     )
 
 

@@ -7,6 +7,8 @@ from functools import partial
 from sqlite3 import Connection, Row
 from typing import Final, TypeVar
 
+import orjson
+
 from sidecar.errors import Overloaded, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
@@ -29,13 +31,19 @@ T = TypeVar("T")
 _CLAIM: Final = """
     UPDATE events SET claimed = 1, attempts = attempts + 1
     WHERE position IN (
-        SELECT position FROM events INDEXED BY events_unclaimed
-        WHERE claimed = 0 ORDER BY position LIMIT ?)
+        SELECT position FROM events WHERE claimed = 0 AND key IN (SELECT value FROM json_each(?)))
     RETURNING position, key, kind, origin, raw, attempts
 """
+_SELECT_WAITING: Final = """
+    SELECT position, key, kind, origin, raw, attempts
+    FROM events INDEXED BY events_unclaimed
+    WHERE claimed = 0 AND position > ? ORDER BY position LIMIT ?
+"""
+# A position is never given twice, though SQLite would when the event that had the highest is gone.
 _INSERT_EVENT: Final = """
-    INSERT INTO events (key, kind, origin, raw, accepted_at, claimed, attempts)
-    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING position
+    INSERT INTO events (position, key, kind, origin, raw, accepted_at, claimed, attempts)
+    VALUES (max(?, coalesce((SELECT max(position) FROM events), 0)) + 1, ?, ?, ?, ?, ?, ?, ?)
+    RETURNING position
 """
 _INSERT_VERDICT: Final = """
     INSERT INTO verdicts (key, id, fingerprint, kind, sensor_id, category, outcome, reason, arm,
@@ -95,6 +103,7 @@ class SqliteLedger:
         self._db = db
         self._max_backlog = settings.max_backlog
         self._clock = clock
+        self._position = 0  # the last one that was given; of the writing thread
 
     async def ping(self) -> str:
         """Return "" when the file can be written now, else what is wrong."""
@@ -125,10 +134,18 @@ class SqliteLedger:
         raw = dump(event.raw)
         return await self._db.write(partial(self._accept, event, raw, claim, rules, self._now()))
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on."""
+        rows = await self._db.read(
+            lambda db: db.execute(_SELECT_WAITING, (after, limit)).fetchall()
+        )
+        return [to_event(row) for row in rows]
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it may leave events claimed until `recover`."""
+        wanted = orjson.dumps(list(keys)).decode()
         rows = await self._db.write(
-            lambda db: db.execute(_CLAIM, (limit,)).fetchall(), durable=False
+            lambda db: db.execute(_CLAIM, (wanted,)).fetchall(), durable=False
         )
         return [to_event(row) for row in sorted(rows, key=lambda row: int(row["position"]))]
 
@@ -223,9 +240,10 @@ class SqliteLedger:
             if dropped is not None:
                 return Accepted(event.key, is_new=False, dropped=dropped)
             self._check_backlog(db)
-            values = (event.key, event.kind, event.origin, raw, now, claim, int(claim))
-            position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
-            _name(db, names, seq=0, position=position)
+            identity = (self._position, event.key, event.kind, event.origin)
+            values = (*identity, raw, now, claim, int(claim))
+            self._position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
+            _name(db, names, seq=0, position=self._position)
             return Accepted(event.key, is_new=True)
         _name(db, names, seq=known["seq"], position=known["position"])
         return Accepted(event.key, is_new=False, verdict=_read_verdict(db, known["seq"]))
