@@ -101,6 +101,8 @@ class App:
         recovered = await self.ledger.recover()
         if recovered:
             _log.info("recovered", undecided=recovered)
+        for risk in await self.ledger.risks():
+            _log.warning("ledger_risk", detail=risk)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

@@ -11,12 +11,12 @@ from sidecar.core.families import check_family
 from sidecar.core.plugins import load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import Arm, Routing
-from sidecar.errors import ModelMismatch, SettingsError, VlmError
+from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.prompts import load_alert_types
-from sidecar.parts import build_routing, missing_extras
-from sidecar.settings import Settings
+from sidecar.parts import build_routing, build_store, missing_extras
+from sidecar.settings import LedgerSettings, Settings
 from sidecar.vss.loading import find_vss_config
 
 
@@ -32,7 +32,7 @@ class Problem:
 async def find_problems(settings: Settings) -> list[Problem]:
     """Look at every setting that can be wrong, and ask the primary arm what it serves."""
     problems = [
-        *_ledger_problems(settings.ledger.path),
+        *(await _ledger_problems(settings.ledger)),
         *_prompt_problems(settings.prompts.alert_type_config),
         *_media_problems(settings),
         *_exposure_problems(settings),
@@ -54,10 +54,29 @@ def _problem_of(error: SettingsError) -> Problem:
     return Problem("error", setting, text)
 
 
-def _ledger_problems(path: Path) -> Iterator[Problem]:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not os.access(folder, os.W_OK):
-        yield Problem("error", "ledger.path", f"{folder} is not writable.")
+async def _ledger_problems(settings: LedgerSettings) -> list[Problem]:
+    if settings.redis.url.get_secret_value():
+        return await _redis_problems(settings)
+    folder = next(parent for parent in settings.path.absolute().parents if parent.exists())
+    if os.access(folder, os.W_OK):
+        return []
+    return [Problem("error", "ledger.path", f"{folder} is not writable.")]
+
+
+async def _redis_problems(settings: LedgerSettings) -> list[Problem]:
+    """Ask the server what it would lose."""
+    name = "ledger.redis.url"
+    try:
+        store = build_store(settings, SystemClock())
+    except SettingsError as error:
+        return [_problem_of(error)]
+    try:
+        found = [*(await store.ledger.risks()), await store.ledger.ping()]
+    except StoreUnavailable as error:
+        found = [error.detail]
+    for part in store.owned:
+        await part.close()
+    return [Problem("warning", name, text) for text in found if text]
 
 
 def _prompt_problems(path: Path | None) -> Iterator[Problem]:

@@ -216,6 +216,14 @@ class Ledger(Part, Protocol):
         """
         ...
 
+    async def risks(self) -> Sequence[str]:
+        """Tell what outside of the service would lose accepted events, one sentence each.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        ...
+
     async def recover(self) -> int:
         """Take over at the start what an earlier process left undecided; returns how much.
 

@@ -102,6 +102,10 @@ class RedisLedger:
         with suppress(StoreUnavailable):
             await self._store.write("leave", self._me)
 
+    async def risks(self) -> Sequence[str]:
+        """Tell what the server would lose."""
+        return await self._store.risks()
+
     async def recover(self) -> int:
         """Check the server, take up a lease, and put back what dead replicas had claimed.
 

@@ -116,6 +116,10 @@ class SqliteLedger:
     async def close(self) -> None:
         """Do nothing: there is nothing here to release."""
 
+    async def risks(self) -> Sequence[str]:
+        """Return nothing: every write is synced to the disk."""
+        return ()
+
     async def recover(self) -> int:
         """Put back what a dead process had claimed; the attempts stay counted.
 
