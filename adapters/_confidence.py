@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from adapters._verdicts import STRIPPED, bare
+from adapters._words import STRIPPED, bare
 
 _LEAST_ALTERNATIVES: Final = 2
 _AFTER_ANSWER: Final = 64  # characters of end tokens and spaces that may follow an answer

@@ -145,7 +145,7 @@ class Asker:
         if verdict.freestyle:
             yield replace(verdict, finding=Finding(None, description=_whole_text(reply)))
             return
-        rules = attempt.prompt.rules
+        rules = replace(attempt.prompt.rules, reasoned=request.reasoned)
         finding = _unstretched(arm.adapter.parse_reply(reply, rules), evidence.stretch)
         band = rules.abstain
         if band is not None and finding.confirmed is not None and finding.confidence is None:

@@ -128,3 +128,18 @@ async def test_the_recorded_prompt_of_a_japanese_alert_type_reaches_the_model(
 
     assert '"正門"に人がいますか。' == asked
     assert ("confirmed", "人が門を通っています。") == (info["verdict"], info["description"])
+
+
+async def test_a_thought_without_an_end_is_no_verdict(tmp_path: Path) -> None:
+    """The server's parser took all of it for reasoning, and the model had been asked to think."""
+    said = "Yes, a man is there. Let me look at what he does."
+    server = StubServer(replace(FLAVOURS["vllm-0.32-parser"], plain_answer=said))
+    settings = _settings(tmp_path, await server.start(), {}, reasoning=True)
+    async with running(tmp_path, **settings) as service:
+        info = (await service.verdict_on(INCIDENT))["info"]
+    await server.close()
+    first, second = orjson.loads(info["sidecarAnswers"])
+
+    assert (said, "unparsable_answer") == (first["reasoning"], first["reason"])
+    assert ("yes", "") == (second["text"], second["reason"])
+    assert "asked_again" in info["sidecarNotes"]
