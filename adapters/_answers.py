@@ -37,8 +37,6 @@ from adapters._words import (
 from sidecar.errors import EmptyAnswer, RefusedAnswer, TruncatedAnswer, UnparsableAnswer
 from sidecar.model import AnswerRules, AnswerShape, ChatReply, Finding
 
-# vLLM: length, abort, error, repetition; OpenAI: content_filter.
-_CUT: Final = frozenset({"length", "abort", "error", "repetition", "content_filter"})
 _MAX_CHARS: Final = 200_000  # of a reply
 _MAX_ANSWER: Final = 20_000  # characters after the thinking; 4,096 tokens of prose are fewer
 _MOST_TAGS: Final = 500
@@ -126,12 +124,13 @@ def _take_apart(reply: ChatReply, rules: AnswerRules) -> _Parts:
     `reasoning` and leaves `content` null (vLLM's qwen3 parser). Where the model was asked to think,
     it may be a thought without an end just as well.
     """
-    is_cut = reply.finish_reason in _CUT
+    is_cut = reply.is_cut
     content = _clean(reply.content)
     reasoning = _clean(reply.reasoning)
     if not content:
         parts = _split_thinking(reasoning, "", is_cut=is_cut)
-        return replace(parts, is_open=True) if rules.reasoned and not parts.reasoning else parts
+        was_asked = rules.reasoned or bool(rules.perspectives)
+        return replace(parts, is_open=True) if was_asked and not parts.reasoning else parts
     return _split_thinking(content, reasoning, is_cut=is_cut)
 
 

@@ -396,6 +396,10 @@ class ChatRequest:
     reasoned: bool = False
 
 
+_BROKEN_OFF: Final = frozenset({"length", "abort", "error", "repetition", "content_filter"})
+"""Finish reasons of vLLM; the last is OpenAI's."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatReply:
     """A completion as the server gave it.
@@ -419,6 +423,16 @@ class ChatReply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     top_logprobs: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The content; where that is blank, the reasoning, for which a parser took the answer."""
+        return self.content if self.content and not self.content.isspace() else self.reasoning or ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the server broke the answer off."""
+        return self.finish_reason in _BROKEN_OFF
 
 
 @dataclass(frozen=True, slots=True)

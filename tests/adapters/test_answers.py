@@ -128,6 +128,12 @@ def test_a_confidence_that_is_no_probability_is_dropped(confidence):
             0.6,
             id="after-thinking",
         ),
+        pytest.param(
+            [{"yes": 0.9, "The": 0.06, "A": 0.01}], "yes", 0.989, id="opposite-is-not-listed"
+        ),
+        pytest.param(
+            [{"yes": 0.001, "The": 0.6, "Look": 0.2}], "yes", None, id="wanted-something-else"
+        ),
         pytest.param([{"yes": 1.0}], "yes", None, id="no-alternatives"),
         pytest.param([], "yes", None, id="no-logprobs"),
         pytest.param([{"yes": 0.9, "no": 0.1}], "Yes, he falls.", None, id="other-text"),
@@ -143,7 +149,7 @@ def test_confidence_of_a_bare_verdict(tokens, content, expected):
 
     confidence = parse_reply(ChatReply(content, top_logprobs=logprobs), RULES).confidence
 
-    assert confidence == (expected if expected is None else pytest.approx(expected))
+    assert confidence == (expected if expected is None else pytest.approx(expected, abs=1e-4))
 
 
 INVERTED = AnswerRules(verdict_mapping={"true": "no", "false": "yes"})
