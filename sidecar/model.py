@@ -281,6 +281,8 @@ class AnswerRules:
             gives one always.
         perspectives: what a chain of thought has to consider, each a phrase.
         parser: name that a custom parser module registered; "" reads answers as the adapter does.
+        reasoned: whether the model was asked to think first. All of an answer that a server took
+            for reasoning may then be a thought without an end.
     """
 
     shape: AnswerShape = AnswerShape.VERDICT
@@ -291,6 +293,7 @@ class AnswerRules:
     abstain: tuple[float, float] | None = None
     perspectives: tuple[str, ...] = ()
     parser: str = ""
+    reasoned: bool = False
 
 
 PLAIN_RULES: Final = AnswerRules()
@@ -384,11 +387,17 @@ class ChatRequest:
 
     Attributes:
         notes: what the server cannot do of what was asked for.
+        reasoned: whether it asks the model to think first.
     """
 
     body: Mapping[str, Any]
     evidence: Evidence
     notes: tuple[Note, ...] = ()
+    reasoned: bool = False
+
+
+_BROKEN_OFF: Final = frozenset({"length", "abort", "error", "repetition", "content_filter"})
+"""Finish reasons of vLLM; the last is OpenAI's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +423,16 @@ class ChatReply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     top_logprobs: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The content; where that is blank, the reasoning, for which a parser took the answer."""
+        return self.content if self.content and not self.content.isspace() else self.reasoning or ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the server broke the answer off."""
+        return self.finish_reason in _BROKEN_OFF
 
 
 @dataclass(frozen=True, slots=True)
