@@ -23,7 +23,7 @@ from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
-from sidecar.settings import FILE_VARIABLE, Settings
+from sidecar.settings import FILE_VARIABLE, AbSettings, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
 EXIT_FAILED_VERIFICATION: Final = 4
@@ -290,7 +290,7 @@ def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
     ledger = settings.ledger.model_copy(update={"path": folder / "ledger.db"})
     sections: dict[str, Any] = {"ledger": ledger}
     if arm:
-        sections["ab"] = settings.ab.model_copy(update={"primary": arm})
+        sections["ab"] = AbSettings(primary=arm)
     if media:
         roots = (*settings.media.allowed_roots, media.resolve().parent)
         sections["media"] = settings.media.model_copy(update={"allowed_roots": roots})

@@ -20,6 +20,7 @@ from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
+from sidecar.core.routing import ArmsInForce, Routing, Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
@@ -92,7 +93,7 @@ class App:
         """
         await seed_prompts(self.prompts, self.settings)
         self.plugins.check(await self.prompts.list())
-        await self._meet_model()
+        await self._meet_models()
         recovered = await self.ledger.recover()
         if recovered:
             _log.info("recovered", undecided=recovered)
@@ -126,21 +127,10 @@ class App:
         if self.realtime.watch:
             yield self.realtime.watch
 
-    async def _meet_model(self) -> None:
+    async def _meet_models(self) -> None:
         """Refuse to start with a model of the wrong family; a server that is away is no reason."""
-        routing = self.verifier.routing
-        arm = routing.arms[routing.primary]
-        problem = await arm.backend.ping()
-        if problem:
-            _log.warning("model_server_away", arm=arm.name, detail=problem)
-            return
-        try:
-            model = await arm.backend.model()
-            check_family(model, arm.name, arm.adapter.profile, routing.families)
-        except VlmError as error:
-            _log.warning("model_server_away", arm=arm.name, detail=error.detail)
-        except ModelMismatch as error:
-            raise SettingsError(error.detail) from error
+        routing = self.verifier.switchboard.current
+        await asyncio.gather(*(_meet(routing, name) for name in routing.policy.named))
 
     async def _observe_levels(self) -> None:
         while True:
@@ -148,6 +138,20 @@ class App:
                 backlog = await self.ledger.backlog()
                 self.meter.observe(backlog=backlog, in_flight=self.service.slots.taken)
             await asyncio.sleep(LEVELS_EVERY_S)
+
+
+async def _meet(routing: Routing, name: str) -> None:
+    arm = routing.arms[name]
+    problem = await arm.backend.ping()
+    if problem:
+        _log.warning("model_server_away", arm=name, detail=problem)
+        return
+    try:
+        check_family(await arm.backend.model(), name, arm.adapter.profile, routing.families)
+    except VlmError as error:
+        _log.warning("model_server_away", arm=name, detail=error.detail)
+    except ModelMismatch as error:
+        raise SettingsError(error.detail) from error
 
 
 def build(settings: Settings) -> App:
@@ -160,6 +164,7 @@ def build(settings: Settings) -> App:
     clock, meter = SystemClock(), PrometheusMeter()
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock)
+    switchboard = Switchboard(routing)
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
     def hear_of_others() -> None:
@@ -182,7 +187,7 @@ def build(settings: Settings) -> App:
         ask_again=settings.verify.ask_again and plugins.parser is None,
     )
     verifier = Verifier(
-        routing=routing,
+        switchboard=switchboard,
         prompts=prompts,
         clips=clips,
         asker=asker,
@@ -205,15 +210,14 @@ def build(settings: Settings) -> App:
         to_deliver=outbox.notify,
         max_attempts=settings.ledger.max_attempts,
     )
-    primary = routing.arms[routing.primary]
     canary = Canary(
-        primary, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
+        switchboard, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
     )
     realtime = build_realtime(settings, store.rules, meter.registry, clock)
     parts: dict[str, Part] = {
         "ledger": ledger,
         "media": clips,
-        f"arm {routing.primary}": primary.backend,
+        "arms": ArmsInForce(switchboard),
     }
     if settings.canary.enabled:
         parts["canary"] = canary
@@ -238,7 +242,7 @@ def build(settings: Settings) -> App:
     parts.update(doors.by_name)
     faces = Faces(
         realtime=realtime.api,
-        review=build_review(settings, routing, asker, service, meter.registry),
+        review=build_review(settings, switchboard, asker, service, meter.registry),
         chats=build_chats(settings, verifier, clips, clock),
         registry=meter.registry,
         parsers=plugins.functions,

@@ -27,7 +27,7 @@ from sidecar.core.looking import Looker
 from sidecar.core.plugins import Plugins, load_object
 from sidecar.core.realtime import RealtimeRules
 from sidecar.core.review import Reviewer
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.routing import Arm, Routing, Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
@@ -48,6 +48,7 @@ from sidecar.outside.files import FolderFileStore
 from sidecar.outside.incidents import ElasticIncidents
 from sidecar.outside.inline_media import InlineMediaFolder
 from sidecar.outside.ledger_sqlite import SqliteLedger
+from sidecar.outside.policy_file import load_policy
 from sidecar.outside.prompts import SHIPPED_ALERT_TYPES, SqlitePromptBook, load_alert_types
 from sidecar.outside.review_media import LocalReviewMedia
 from sidecar.outside.rtvi import RtviClient
@@ -197,14 +198,12 @@ async def seed_prompts(prompts: PromptBook, settings: Settings) -> None:
 
 
 def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clock) -> Routing:
-    """Make the arms.
+    """Make the arms, and put the settings' policy in force.
 
     Raises:
         SettingsError: an arm is unknown or has no endpoint, or an adapter cannot be loaded.
     """
-    if settings.ab.primary not in settings.arms:
-        known = ", ".join(sorted(settings.arms))
-        raise SettingsError(f"ab.primary: there is no arm {settings.ab.primary!r}; known: {known}.")
+    policy = load_policy(settings.ab, settings.arms)
     arms = {
         name: _build_arm(name, arm, settings, plugins, meter, clock)
         for name, arm in settings.arms.items()
@@ -213,7 +212,7 @@ def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clo
         name: load_object(adapter, f"adapters.{name}").profile
         for name, adapter in settings.adapters.items()
     }
-    return Routing(arms, settings.ab.primary, families)
+    return Routing(arms, policy, families)
 
 
 def _build_arm(
@@ -336,7 +335,7 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
         doors["door grpc"] = RpcDoor(
-            settings.grpc, service, verifier.routing, verifier.verify, media
+            settings.grpc, service, verifier.switchboard, verifier.verify, media
         )
 
     if settings.kafka.bootstrap_servers:
@@ -388,7 +387,7 @@ def _encode(record: VerdictRecord) -> bytes:
 
 def build_review(
     settings: Settings,
-    routing: Routing,
+    switchboard: Switchboard,
     asker: Asker,
     service: Service,
     registry: CollectorRegistry,
@@ -397,7 +396,7 @@ def build_review(
     review, clock = settings.review, service.clock
     media = LocalReviewMedia(review, settings.media)
     files = FolderFileStore(review, settings.media, media)
-    looker = Looker(routing, asker, clock, review, PrometheusReviewMeter(registry))
+    looker = Looker(switchboard, asker, clock, review, PrometheusReviewMeter(registry))
 
     async def is_ready() -> bool:
         return not any(it.problem and it.required for it in await service.health())
@@ -415,7 +414,7 @@ def build_review(
 def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clock) -> Chats:
     """Make what the OpenAI face asks."""
     return Chats(
-        routing=verifier.routing,
+        switchboard=verifier.switchboard,
         asker=verifier.asker,
         media=ChatMedia(clips, settings.media.max_bytes),
         clock=clock,

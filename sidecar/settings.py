@@ -34,6 +34,7 @@ from pydantic_settings import (
 
 from sidecar.errors import SettingsError
 from sidecar.model import Anchor, AnswerForm, EvidenceForm
+from sidecar.policy import Policy
 
 ENV_PREFIX: Final = "SIDECAR_"
 FILE_VARIABLE: Final = "SIDECAR_SETTINGS_FILE"
@@ -456,7 +457,17 @@ class AbSettings(_Section):
     """Which arm answers."""
 
     primary: str = "baseline"
-    """Name of the arm whose verdict is published."""
+    """Name of the arm whose verdict is published, when no policy is given."""
+    policy: Policy | None = None
+    """Which arm answers which event, in the form of docs/ab.md; in a variable, as JSON."""
+    policy_file: str = ""
+    """The same in a YAML file; `usage-map` is one that comes with the sidecar."""
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Self:
+        if self.policy is not None and self.policy_file:
+            raise ValueError("give either `policy` or `policy_file`")
+        return self
 
 
 class ConsoleSinkSettings(_Section):

@@ -6,8 +6,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from sidecar.core.asking import Asker, with_reason
+from sidecar.core.choosing import facts_of
 from sidecar.core.prompting import fill_prompt
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.routing import Arm, Switchboard
 from sidecar.errors import DeadlineExpired, MediaRoute, NoPrompt, VerificationError
 from sidecar.model import PLAIN_RULES, AnswerRules, EvidenceForm, Prompt, Verdict, VerifyEvent
 from sidecar.ports import ClipSource, Clock, PromptBook
@@ -24,7 +25,7 @@ class Verifier:
         default_rules: how answers about alert types without rules of their own are read.
     """
 
-    routing: Routing
+    switchboard: Switchboard
     prompts: PromptBook
     clips: ClipSource
     asker: Asker
@@ -37,9 +38,13 @@ class Verifier:
     async def verify(self, event: VerifyEvent) -> Verdict:
         """Decide an event. Every failure of the outside world ends as a verdict with an error."""
         begun = self.clock.monotonic()
-        verdict = self._draft(event, self.routing.choose(event))
+        arm = self.switchboard.current.first(facts_of(event))
+        verdict = self._draft(event, arm)
         try:
-            async with asyncio.timeout(self.deadline_s), aclosing(self._stages(verdict)) as stages:
+            async with (
+                asyncio.timeout(self.deadline_s),
+                aclosing(self._stages(verdict, arm)) as stages,
+            ):
                 async for reached in stages:
                     verdict = reached
         except TimeoutError:
@@ -52,7 +57,8 @@ class Verifier:
 
     def failed(self, event: VerifyEvent, error: VerificationError) -> Verdict:
         """Decide an event that cannot be looked at."""
-        return replace(self._draft(event, self.routing.choose(event)), error=error)
+        arm = self.switchboard.current.first(facts_of(event))
+        return replace(self._draft(event, arm), error=error)
 
     def _draft(self, event: VerifyEvent, arm: Arm) -> Verdict:
         return Verdict(
@@ -64,9 +70,9 @@ class Verifier:
             freestyle=event.media.route is MediaRoute.DIRECT and not self.use_verdict,
         )
 
-    async def _stages(self, verdict: Verdict) -> AsyncGenerator[Verdict]:
+    async def _stages(self, verdict: Verdict, arm: Arm) -> AsyncGenerator[Verdict]:
         """Yield the verdict as it fills up, so that a failure keeps what was known by then."""
-        event, arm = verdict.event, self.routing.arms[verdict.arm]
+        event = verdict.event
         prompt = await self._prompt(event)
         yield (verdict := replace(verdict, prompt=prompt))
         model = await self.asker.model(arm, prompt)

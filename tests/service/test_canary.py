@@ -11,6 +11,7 @@ from aiohttp import web
 
 from sidecar.core.asking import Asker
 from sidecar.core.plugins import load_plugins
+from sidecar.core.routing import Switchboard
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.frames import PyavSampler
@@ -90,7 +91,7 @@ async def perched(
 
     perch = Perch(
         Canary(
-            routing.arms[name], asker, open_canary_clip, is_busy, CanarySettings(**canary), clock
+            Switchboard(routing), asker, open_canary_clip, is_busy, CanarySettings(**canary), clock
         )
     )
     try:
