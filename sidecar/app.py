@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from sidecar.arms import build_routing
 from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
 from sidecar.core.families import check_family
@@ -41,7 +42,6 @@ from sidecar.parts import (
     build_doors,
     build_realtime,
     build_review,
-    build_routing,
     build_sinks,
     build_store,
     seed_prompts,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sidecar.arms import build_routing
 from sidecar.core.families import check_family
 from sidecar.core.plugins import load_plugins
 from sidecar.core.prompting import build_default_rules
@@ -17,7 +18,7 @@ from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.policy_file import load_policy
 from sidecar.outside.prompts import load_alert_types
-from sidecar.parts import build_routing, missing_extras
+from sidecar.parts import missing_extras
 from sidecar.settings import Settings
 from sidecar.vss.loading import find_vss_config
 

@@ -384,11 +384,13 @@ class ChatRequest:
 
     Attributes:
         notes: what the server cannot do of what was asked for.
+        dialect: what it was written for; None fits every server.
     """
 
     body: Mapping[str, Any]
     evidence: Evidence
     notes: tuple[Note, ...] = ()
+    dialect: ServerDialect | None = None
 
 
 @dataclass(frozen=True, slots=True)

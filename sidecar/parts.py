@@ -6,7 +6,7 @@ What comes with an extra (Kafka, Redis) is imported when the settings ask for it
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,12 +22,10 @@ from sidecar.core.asking import Asker
 from sidecar.core.captions import Captioner
 from sidecar.core.chat import Chats
 from sidecar.core.incidents import Incidents
-from sidecar.core.layers import MeteredVlm, RetryingVlm
 from sidecar.core.looking import Looker
-from sidecar.core.plugins import Plugins, load_object
 from sidecar.core.realtime import RealtimeRules
 from sidecar.core.review import Reviewer
-from sidecar.core.routing import Arm, Routing, Switchboard
+from sidecar.core.routing import Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
@@ -37,18 +35,16 @@ from sidecar.doors.realtime import Realtime
 from sidecar.doors.records import RecordIntake, decode_record
 from sidecar.doors.review import Review, upload_limits
 from sidecar.errors import SettingsError
-from sidecar.model import SamplePlan, Sampling, VerdictRecord
+from sidecar.model import VerdictRecord
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
 from sidecar.outside.always_on import load_always_on
-from sidecar.outside.baseline import OpenCvBaseline
 from sidecar.outside.chat_media import ChatMedia
 from sidecar.outside.clips import Clips
 from sidecar.outside.files import FolderFileStore
 from sidecar.outside.incidents import ElasticIncidents
 from sidecar.outside.inline_media import InlineMediaFolder
 from sidecar.outside.ledger_sqlite import SqliteLedger
-from sidecar.outside.policy_file import load_policy
 from sidecar.outside.prompts import SHIPPED_ALERT_TYPES, SqlitePromptBook, load_alert_types
 from sidecar.outside.review_media import LocalReviewMedia
 from sidecar.outside.rtvi import RtviClient
@@ -57,21 +53,16 @@ from sidecar.outside.sinks.console import ConsoleSink
 from sidecar.outside.sinks.elastic import ElasticSink
 from sidecar.outside.sinks.webhook import WebhookSink
 from sidecar.outside.sqlite import Database
-from sidecar.outside.vlm_http import HttpVlm
 from sidecar.ports import (
     Clock,
     DeadLetters,
     Door,
     Ledger,
-    Meter,
     PromptBook,
     RuleBook,
     Sink,
-    VlmAdapter,
-    VlmBackend,
 )
 from sidecar.settings import (
-    ArmSettings,
     LedgerSettings,
     MediaSettings,
     Settings,
@@ -195,70 +186,6 @@ async def seed_prompts(prompts: PromptBook, settings: Settings) -> None:
     """
     configs = load_alert_types(settings.prompts.alert_type_config or SHIPPED_ALERT_TYPES)
     await prompts.seed(configs, override=settings.prompts.override_on_start)
-
-
-def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clock) -> Routing:
-    """Make the arms, and put the settings' policy in force.
-
-    Raises:
-        SettingsError: an arm is unknown or has no endpoint, or an adapter cannot be loaded.
-    """
-    policy = load_policy(settings.ab, settings.arms)
-    arms = {
-        name: _build_arm(name, arm, settings, plugins, meter, clock)
-        for name, arm in settings.arms.items()
-    }
-    families = {
-        name: load_object(adapter, f"adapters.{name}").profile
-        for name, adapter in settings.adapters.items()
-    }
-    return Routing(arms, policy, families)
-
-
-def _build_arm(
-    name: str, arm: ArmSettings, settings: Settings, plugins: Plugins, meter: Meter, clock: Clock
-) -> Arm:
-    known = settings.adapters.get(arm.adapter or name, arm.adapter)
-    if not known:
-        choices = ", ".join(sorted(settings.adapters))
-        raise SettingsError(f"arms.{name}.adapter: name one of {choices}, or package.module:ATTR.")
-    adapter = plugins.around(load_object(known, f"arms.{name}.adapter"))
-    return Arm(
-        name=name,
-        adapter=adapter,
-        backend=_build_backend(name, arm, adapter, meter, clock),
-        plan=_plan(arm, adapter.profile.plan),
-        sampling=Sampling(
-            temperature=arm.temperature,
-            top_p=arm.top_p,
-            max_tokens=arm.max_tokens,
-            seed=arm.seed,
-            answer=arm.answer,
-            reasoning=arm.reasoning,
-        ),
-        timeout_s=arm.timeout_s * (arm.retries + 1),
-    )
-
-
-def _build_backend(
-    name: str, arm: ArmSettings, adapter: VlmAdapter, meter: Meter, clock: Clock
-) -> VlmBackend:
-    if not adapter.profile.is_vlm:
-        return MeteredVlm(OpenCvBaseline(), meter, name, clock)
-    if not arm.url:
-        raise SettingsError(f"arms.{name}.url: give the endpoint, such as http://host:8000/v1.")
-    metered = MeteredVlm(HttpVlm(name, arm), meter, name, clock)
-    return RetryingVlm(metered, arm.retries, arm.reconnect_s, clock)
-
-
-def _plan(arm: ArmSettings, plan: SamplePlan) -> SamplePlan:
-    return replace(
-        plan,
-        form=arm.evidence or plan.form,
-        fps=arm.fps or plan.fps,
-        max_frames=arm.max_frames or plan.max_frames,
-        max_pixels=arm.max_pixels or plan.max_pixels,
-    )
 
 
 def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:

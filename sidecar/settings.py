@@ -420,6 +420,9 @@ class ArmSettings(_Section):
     """Name in `adapters`, or `package.module:ATTRIBUTE`. Defaults to the arm's own name."""
     url: str = ""
     """OpenAI-compatible endpoint including `/v1`. The baseline arm has none."""
+    urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Several endpoints of the same model, separated by commas, instead of `url`: the one with the
+    fewest requests in flight is asked, and one that fails is left out until it works again."""
     model: str = ""
     """Model id to request; "" takes the first of `GET /v1/models`."""
     api_key: SecretStr = SecretStr("")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sidecar.core.bell import Bell, Ring
 from sidecar.core.choosing import Facts, Plan, choose
+from sidecar.core.vitals import Vitals
 from sidecar.model import ModelProfile, SamplePlan, Sampling
 from sidecar.policy import Policy
 from sidecar.ports import VlmAdapter, VlmBackend
@@ -15,12 +16,17 @@ class Arm:
     """One model behind the contract: its habits, its server, and how to use it.
 
     Attributes:
+        impatient: the same backend for when another arm could answer: it does not wait for a
+            server that is away.
+        vitals: what is known of its servers.
         timeout_s: for one completion, retries included.
     """
 
     name: str
     adapter: VlmAdapter
     backend: VlmBackend
+    impatient: VlmBackend
+    vitals: Vitals
     plan: SamplePlan
     sampling: Sampling
     timeout_s: float

@@ -1,0 +1,90 @@
+"""The arms, as the settings name them: adapter, servers, and how both are used."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sidecar.core.endpoints import Endpoints
+from sidecar.core.layers import MeteredVlm, RetryingVlm
+from sidecar.core.plugins import Plugins, load_object
+from sidecar.core.routing import Arm, Routing
+from sidecar.core.vitals import EndpointVitals, Vitals
+from sidecar.errors import SettingsError
+from sidecar.model import SamplePlan, Sampling
+from sidecar.outside.baseline import OpenCvBaseline
+from sidecar.outside.policy_file import load_policy
+from sidecar.outside.vlm_errors import redacted
+from sidecar.outside.vlm_http import HttpVlm
+from sidecar.ports import Clock, Meter, VlmAdapter, VlmBackend
+from sidecar.settings import ArmSettings, Settings
+
+
+def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clock) -> Routing:
+    """Make the arms, and put the settings' policy in force.
+
+    Raises:
+        SettingsError: an arm is unknown or has no endpoint, or an adapter cannot be loaded.
+    """
+    policy = load_policy(settings.ab, settings.arms)
+    arms = {
+        name: _build_arm(name, arm, settings, plugins, meter, clock)
+        for name, arm in settings.arms.items()
+    }
+    families = {
+        name: load_object(adapter, f"adapters.{name}").profile
+        for name, adapter in settings.adapters.items()
+    }
+    return Routing(arms, policy, families)
+
+
+def _build_arm(
+    name: str, arm: ArmSettings, settings: Settings, plugins: Plugins, meter: Meter, clock: Clock
+) -> Arm:
+    known = settings.adapters.get(arm.adapter or name, arm.adapter)
+    if not known:
+        choices = ", ".join(sorted(settings.adapters))
+        raise SettingsError(f"arms.{name}.adapter: name one of {choices}, or package.module:ATTR.")
+    adapter = plugins.around(load_object(known, f"arms.{name}.adapter"))
+    servers, vitals = _build_servers(name, arm, adapter)
+    metered = [MeteredVlm(server, meter, name, clock) for server in servers]
+    endpoints = Endpoints(name, metered, vitals, clock)
+    return Arm(
+        name=name,
+        adapter=adapter,
+        backend=RetryingVlm(endpoints, arm.retries, arm.reconnect_s, clock),
+        impatient=RetryingVlm(endpoints, arm.retries, 0.0, clock),
+        vitals=vitals,
+        plan=_plan(arm, adapter.profile.plan),
+        sampling=Sampling(
+            temperature=arm.temperature,
+            top_p=arm.top_p,
+            max_tokens=arm.max_tokens,
+            seed=arm.seed,
+            answer=arm.answer,
+            reasoning=arm.reasoning,
+        ),
+        timeout_s=arm.timeout_s * (arm.retries + 1),
+    )
+
+
+def _build_servers(
+    name: str, arm: ArmSettings, adapter: VlmAdapter
+) -> tuple[Sequence[VlmBackend], Vitals]:
+    if not adapter.profile.is_vlm:
+        return [OpenCvBaseline()], Vitals([EndpointVitals("in this process")])
+    urls = arm.urls or ((arm.url,) if arm.url else ())
+    if not urls:
+        raise SettingsError(f"arms.{name}.url: give the endpoint, such as http://host:8000/v1.")
+    if len(set(urls)) < len(urls):
+        raise SettingsError(f"arms.{name}.urls: an endpoint stands there twice; remove one.")
+    servers = [HttpVlm(name, arm.model_copy(update={"url": url})) for url in urls]
+    return servers, Vitals([EndpointVitals(redacted(url)) for url in urls])
+
+
+def _plan(arm: ArmSettings, plan: SamplePlan) -> SamplePlan:
+    return replace(
+        plan,
+        form=arm.evidence or plan.form,
+        fps=arm.fps or plan.fps,
+        max_frames=arm.max_frames or plan.max_frames,
+        max_pixels=arm.max_pixels or plan.max_pixels,
+    )
