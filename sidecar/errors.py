@@ -41,6 +41,7 @@ SidecarError
     │   ├── UnsureAnswer        its confidence lies in the alert type's abstain band
     │   ├── FramesNotSeen       it is about fewer frames than were sent
     │   └── ParserPluginFailed
+    ├── ArmsDisagree            arms that had to agree do not
     ├── NoPrompt                no prompt is configured for the event's category
     ├── ModelMismatch           the arm's server serves a model of another family
     ├── UnsupportedQuestion     this arm cannot answer this kind of alert
@@ -339,6 +340,9 @@ class FramesNotSeen(AnswerError): ...
 class ParserPluginFailed(AnswerError): ...
 
 
+class ArmsDisagree(VerificationError): ...
+
+
 class NoPrompt(VerificationError): ...
 
 
@@ -623,6 +627,12 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             "INTERNAL",
             source=ErrorSource.PARSER,
             metric="vlm_parse_failure",
+        ),
+        ArmsDisagree: Row(
+            "arms_disagree",
+            Wording(500, "{detail}"),
+            "FAILED_PRECONDITION",
+            source=ErrorSource.VLM,
         ),
         NoPrompt: Row(
             "no_prompt",

@@ -67,7 +67,7 @@ class Plan:
     """Who is asked about one event.
 
     Attributes:
-        rule: name of the rule that fits.
+        rule: name of the rule that fits; "" where one arm answers everything.
         why: a sentence that says how the rule came to these arms.
         arms: in the order of being asked.
         fallback: asked when these cannot answer; none of `arms`.
@@ -115,7 +115,7 @@ def questions_of(prompt: Prompt) -> frozenset[QuestionKind]:
 def choose(policy: Policy, facts: Facts) -> Plan:
     """Find the rule that fits an event, and the arms that it names."""
     index, rule = _first_fitting(policy, facts)
-    name, use = policy.name_of(index), rule.use
+    name, use = "" if policy.sole else policy.name_of(index), rule.use
     shadow = _shadow(policy, facts)
     match use:
         case Fixed():
