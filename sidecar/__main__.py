@@ -1,6 +1,7 @@
 """The command line."""
 
 import asyncio
+import getpass
 import os
 import sys
 import tempfile
@@ -18,11 +19,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from sidecar import __version__
+from sidecar.audit import Attribution
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
+from sidecar.redaction import redact
 from sidecar.settings import FILE_VARIABLE, AbSettings, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
@@ -186,7 +189,7 @@ def probe(
     from sidecar.core.dialect_text import describe_dialect
     from sidecar.outside.probe import probe_dialect
 
-    with _errors.status(f"Asking {url}"):
+    with _errors.status(f"Asking {redact(url)}"):
         dialect = _run(probe_dialect(url, api_key, timeout_s))
     described = describe_dialect(dialect)
     if as_json:
@@ -263,12 +266,14 @@ def list_dead_letters(
 def replay_dead_letters(
     ids: Annotated[list[int] | None, typer.Argument(help="Ids to deliver again.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Deliver all again.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Schedule deliveries again; the running service picks them up within a second."""
     if not ids and not everything:
         raise SettingsError("Name the ids to replay, or give --all.")
-    count = _run(_with_ledger(lambda ledger: ledger.replay(ids or None)))
+    by = Attribution(f"cli:{_user()}", reason)
+    count = _run(_with_ledger(lambda ledger: ledger.replay(ids or None, by)))
     print(_dumps({"scheduled": count}) if as_json else f"{count} scheduled.")
 
 
@@ -367,6 +372,14 @@ def _finding_json(
     return {**shown, "detail": detail} if failure else shown
 
 
+def _user() -> str:
+    """Return the name of whoever runs the command; its number in a container without names."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def _read(path: Path) -> bytes:
     if str(path) == "-":
         return sys.stdin.buffer.read()
@@ -380,8 +393,10 @@ def _plain(value: object) -> object:
     if isinstance(value, SecretStr):
         return "***" if value.get_secret_value() else ""
     if isinstance(value, tuple):
-        return [str(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+        return [redact(str(item)) for item in value]
+    if isinstance(value, int | float | bool | None):
+        return value
+    return redact(str(value))
 
 
 def _dumps(value: object, *, indent: bool = False) -> str:

@@ -247,6 +247,7 @@ def build(settings: Settings) -> App:
         registry=meter.registry,
         parsers=plugins.functions,
         limits=body_limits(settings),
+        audit=store.audit,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (

@@ -12,9 +12,9 @@ from sidecar.errors import SettingsError
 from sidecar.model import SamplePlan, Sampling
 from sidecar.outside.baseline import OpenCvBaseline
 from sidecar.outside.policy_file import load_policy
-from sidecar.outside.vlm_errors import redacted
 from sidecar.outside.vlm_http import HttpVlm
 from sidecar.ports import Clock, Meter, VlmAdapter, VlmBackend
+from sidecar.redaction import redact
 from sidecar.settings import ArmSettings, Settings
 
 
@@ -77,7 +77,7 @@ def _build_servers(
     if len(set(urls)) < len(urls):
         raise SettingsError(f"arms.{name}.urls: an endpoint stands there twice; remove one.")
     servers = [HttpVlm(name, arm.model_copy(update={"url": url})) for url in urls]
-    return servers, Vitals([EndpointVitals(redacted(url)) for url in urls])
+    return servers, Vitals([EndpointVitals(redact(url)) for url in urls])
 
 
 def _plan(arm: ArmSettings, plan: SamplePlan) -> SamplePlan:

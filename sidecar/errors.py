@@ -60,6 +60,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from sidecar.redaction import redact
+
 
 class Ack(StrEnum):
     """What a broker door does with the message after this failure."""
@@ -87,11 +89,15 @@ class MediaRoute(StrEnum):
 
 
 class SidecarError(Exception):
-    """Root of the tree. `detail` is a sentence that tells the user what is wrong and what to do."""
+    """Root of the tree. `detail` is a sentence that tells the user what is wrong and what to do.
+
+    Credentials and query strings of URLs are taken out of it here: whatever a part of the service
+    says, its text may be shown to callers, published with a verdict, or logged.
+    """
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = redact(detail)
+        super().__init__(self.detail)
 
 
 class SettingsError(SidecarError):

@@ -39,6 +39,7 @@ from sidecar.model import VerdictRecord
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
 from sidecar.outside.always_on import load_always_on
+from sidecar.outside.audit import SqliteAuditTrail
 from sidecar.outside.chat_media import ChatMedia
 from sidecar.outside.clips import Clips
 from sidecar.outside.files import FolderFileStore
@@ -54,6 +55,7 @@ from sidecar.outside.sinks.elastic import ElasticSink
 from sidecar.outside.sinks.webhook import WebhookSink
 from sidecar.outside.sqlite import Database
 from sidecar.ports import (
+    AuditTrail,
     Clock,
     DeadLetters,
     Door,
@@ -101,6 +103,7 @@ class Store:
     ledger: Ledger
     prompts: PromptBook
     rules: RuleBook
+    audit: AuditTrail
     owned: tuple[Closes, ...]
 
 
@@ -126,9 +129,10 @@ def build_store(
     if not settings.redis.url.get_secret_value():
         database = Database(settings.path, exclusive=exclusive)
         book = SqlitePromptBook(database, clock)
-        rules = SqliteRuleBook(database)
-        return Store(SqliteLedger(database, settings, clock), book, rules, (database,))
+        rules, audit = SqliteRuleBook(database), SqliteAuditTrail(database)
+        return Store(SqliteLedger(database, settings, clock), book, rules, audit, (database,))
     with _extra("ledger.redis.url"):
+        from sidecar.outside.audit_redis import RedisAuditTrail
         from sidecar.outside.ledger_redis import RedisLedger
         from sidecar.outside.prompts_redis import RedisPromptBook
         from sidecar.outside.redis_store import RedisStore
@@ -142,7 +146,13 @@ def build_store(
         is_cluster=redis.is_cluster,
     )
     ledger = RedisLedger(store, settings, clock, lease_s=redis.lease_s, on_news=on_news)
-    return Store(ledger, RedisPromptBook(store, clock), RedisRuleBook(store), (ledger, store))
+    return Store(
+        ledger,
+        RedisPromptBook(store, clock),
+        RedisRuleBook(store),
+        RedisAuditTrail(store),
+        (ledger, store),
+    )
 
 
 @dataclass(frozen=True, slots=True)

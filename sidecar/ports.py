@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
+from sidecar.audit import Attribution, AuditEntry
 from sidecar.dialect import ServerDialect
 from sidecar.model import (
     NO_RULES,
@@ -166,15 +167,20 @@ class PromptBook(Part, Protocol):
         """Return the newest version of every alert type, by name."""
         ...
 
-    async def create(self, config: AlertConfig) -> AlertConfig:
+    async def create(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Add an alert type as version 1, or as the next version of a deleted one.
+
+        Args:
+            config: the alert type.
+            by: recorded in the audit trail together with the change, as below; None records
+                nothing.
 
         Raises:
             AlreadyExists: there is one.
         """
         ...
 
-    async def replace(self, config: AlertConfig) -> AlertConfig:
+    async def replace(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Store a new version of an existing alert type.
 
         Raises:
@@ -182,7 +188,7 @@ class PromptBook(Part, Protocol):
         """
         ...
 
-    async def delete(self, alert_type: str) -> None:
+    async def delete(self, alert_type: str, by: Attribution | None = None) -> None:
         """Retire an alert type; its versions stay for the verdicts that name them.
 
         Raises:
@@ -288,8 +294,37 @@ class Ledger(Part, Protocol):
         """List deliveries that were given up, oldest first."""
         ...
 
-    async def replay(self, ids: Sequence[int] | None) -> int:
-        """Schedule dead letters again: those with these ids, or all. Returns how many."""
+    async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
+        """Schedule dead letters again: those with these ids, or all. Returns how many.
+
+        Args:
+            ids: which ones; None is all.
+            by: recorded in the audit trail together with the change; None records nothing.
+        """
+        ...
+
+
+class AuditTrail(Protocol):
+    """What was changed by whom, as durable as the ledger. Entries stay for ever.
+
+    Changes of the prompt book, the rule book and dead letters are recorded by those, together with
+    the change; this is for changes that are made elsewhere, and for reading.
+    """
+
+    async def append(self, entry: AuditEntry) -> AuditEntry:
+        """Store an entry durably; returns it with its `seq`.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def list(self, *, limit: int, before: int | None = None) -> Sequence[AuditEntry]:
+        """List entries, newest first, with `seq` below `before`.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
+        """
         ...
 
 
@@ -431,8 +466,12 @@ class RuleBook(Part, Protocol):
         """Return a rule, or None."""
         ...
 
-    async def put(self, rule: RealtimeRule) -> bool:
+    async def put(self, rule: RealtimeRule, entry: AuditEntry | None = None) -> bool:
         """Store a rule if its `revision` follows the stored one, 1 if there is none.
+
+        Args:
+            rule: what to store.
+            entry: joins the audit trail together with the change, if that is made.
 
         Returns:
             False when somebody else changed or deleted it in between; nothing changes then.
@@ -442,8 +481,8 @@ class RuleBook(Part, Protocol):
         """
         ...
 
-    async def delete(self, rule_id: str) -> bool:
-        """Forget a rule; False when there was none."""
+    async def delete(self, rule_id: str, entry: AuditEntry | None = None) -> bool:
+        """Forget a rule; False when there was none, and then `entry` is not stored either."""
         ...
 
 

@@ -455,6 +455,12 @@ class ArmSettings(_Section):
     reasoning: bool = False
     """Ask for a chain of thought before the answer."""
 
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.api_key.get_secret_value() and "@" in self.url.partition("://")[2].split("/")[0]:
+            raise ValueError("give a user in `url`, or `api_key`, but not both")
+        return self
+
 
 class AbSettings(_Section):
     """Which arm answers."""

@@ -24,6 +24,7 @@
 -- <root>:prompts:<type>    hash   version -> what it said
 -- <root>:rules             hash   id -> realtime rule
 -- <root>:rule_revisions    hash   id -> its revision
+-- <root>:audit             list   who changed what, oldest first
 --
 -- Redis refuses commands for want of memory or disk only before the first write of a script, so an
 -- operation happens as a whole or not at all (https://redis.io/docs/latest/develop/programmability).
@@ -38,6 +39,29 @@ end
 local function now_ms()
   local time = call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- What was changed by whom ---------------------------------------------------------------------
+
+-- Remember a change; returns its place.
+function op.audit(entry)
+  return call('RPUSH', key_of('audit'), entry)
+end
+
+local function record(entry)
+  if entry ~= '' then
+    op.audit(entry)
+  end
+end
+
+-- List up to `limit` entries before a place, oldest first, behind the place of the first of them.
+function op.audited(before, limit)
+  local last = math.min(call('LLEN', key_of('audit')), before - 1)
+  local first = math.max(last - limit + 1, 1)
+  if last < first then
+    return {1}
+  end
+  return {first, unpack(call('LRANGE', key_of('audit'), first - 1, last - 1))}
 end
 
 -- Replicas and their leases ---------------------------------------------------------------------
@@ -437,8 +461,9 @@ function op.dead_ids()
   return call('ZRANGE', key_of('dead'), 0, -1)
 end
 
-function op.replay(now, ...)
+function op.replay(now, entry, ...)
   local count = 0
+  record(entry)
   for _, id in ipairs({...}) do
     if call('ZREM', key_of('dead'), id) == 1 then
       local sink, line = unpack(call('HMGET', key_of('entry', id), 'sink', 'line'))
@@ -466,12 +491,13 @@ function op.prompt(name_key)
 end
 
 -- Store a version, unless another replica edited the alert type since it was read.
-function op.put_prompt(name_key, version, expected, blob)
+function op.put_prompt(name_key, version, expected, blob, entry)
   if (call('HGET', key_of('prompts'), name_key) or '') ~= expected then
     return 0
   end
   call('HSET', key_of('prompts'), name_key, blob)
   call('HSET', key_of('prompts', name_key), version, blob)
+  record(entry)
   return 1
 end
 
@@ -486,19 +512,24 @@ function op.rule(id)
 end
 
 -- Store a rule whose revision follows the stored one.
-function op.put_rule(id, revision, blob)
+function op.put_rule(id, revision, blob, entry)
   local known = call('HGET', key_of('rule_revisions'), id) or 0
   if tonumber(known) + 1 ~= tonumber(revision) then
     return 0
   end
   call('HSET', key_of('rules'), id, blob)
   call('HSET', key_of('rule_revisions'), id, revision)
+  record(entry)
   return 1
 end
 
-function op.delete_rule(id)
+function op.delete_rule(id, entry)
   call('HDEL', key_of('rule_revisions'), id)
-  return call('HDEL', key_of('rules'), id)
+  local count = call('HDEL', key_of('rules'), id)
+  if count == 1 then
+    record(entry)
+  end
+  return count
 end
 
 return op[ARGV[1]](unpack(ARGV, 2))

@@ -1,4 +1,4 @@
--- Schema 3 of the ledger; running it again on a file of an older schema brings that up to date, once
+-- Schema 4 of the ledger; running it again on a file of an older schema brings that up to date, once
 -- `sqlite.py` has added the columns that are missing.
 -- Times are integer microseconds since 1970-01-01 UTC.
 
@@ -127,6 +127,18 @@ CREATE TABLE IF NOT EXISTS realtime_rules (
     rule     BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 3;
+-- Who changed what. Since schema 4.
+CREATE TABLE IF NOT EXISTS audit (
+    seq    INTEGER PRIMARY KEY AUTOINCREMENT,
+    at     INTEGER NOT NULL,
+    actor  TEXT    NOT NULL,
+    action TEXT    NOT NULL,
+    target TEXT    NOT NULL,
+    before BLOB    NOT NULL,
+    after  BLOB    NOT NULL,
+    reason TEXT    NOT NULL
+) STRICT;
+
+PRAGMA user_version = 4;
 
 COMMIT;

@@ -15,6 +15,7 @@ from sidecar.core.verify import Verifier
 from sidecar.errors import Poisoned, StoreUnavailable, UnexpectedFailure, row_of
 from sidecar.model import StoredEvent, Verdict, VerifyEvent
 from sidecar.ports import Ledger, Meter
+from sidecar.redaction import redact
 
 STORE_RETRY_S: Final = 1.0
 IDLE_S: Final = 5.0
@@ -123,7 +124,7 @@ class Dispatcher:
             return await self._verifier.verify(event)
         except Exception as error:
             _log.exception("unexpected_failure", key=event.key)
-            cause = f"{type(error).__name__}: {str(error)[:150]}"
+            cause = f"{type(error).__name__}: {redact(str(error))[:150]}"
             return self._verifier.failed(event, UnexpectedFailure(cause))
 
     async def _commit(self, verdict: Verdict) -> None:

@@ -1,6 +1,7 @@
 """Logs on standard error."""
 
 import json
+import logging
 
 import pytest
 import structlog
@@ -35,3 +36,26 @@ def test_json_logs_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> 
     line = json.loads(capsys.readouterr().err)
 
     assert ("listening", "info", "http://x") == (line["event"], line["level"], line["url"])
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_secrets_stay_out_of_logs_whoever_writes_them(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fields, tracebacks and libraries' own lines lose credentials and query strings."""
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, []
+    configure_logging(LogSettings.model_validate({"format": form}))
+    try:
+        int("https://user:hunter2@storage/clip.mp4?sig=hunter3")
+    except ValueError:
+        structlog.get_logger().exception("failed", places=["redis://:hunter4@redis:6379/0"])
+    logging.getLogger("library").warning("no answer from %s", "http://h/a?token=hunter5")
+    structlog.reset_defaults()
+    root.handlers = before
+    written = capsys.readouterr().err
+
+    assert "hunter" not in written
+    assert "https://***@storage/clip.mp4?..." in written
+    assert "redis://***@redis:6379/0" in written
+    assert "library: no answer from http://h/a?..." in written
