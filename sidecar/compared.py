@@ -32,6 +32,7 @@ class ComparedEvent:
         id: that the submitter knows.
         answers: the latest of each arm, in the order in which they were asked.
         label: the latest; None when nobody labelled it.
+        position: in the store, by which pages of events are told apart; 0 outside of it.
     """
 
     key: str
@@ -41,7 +42,26 @@ class ComparedEvent:
     timestamp: datetime
     answers: tuple[ArmAnswer, ...]
     label: Label | None = None
+    position: int = 0
 
     def answer_of(self, arm: str) -> ArmAnswer | None:
         """Return what an arm said; None when it was not asked."""
         return next((it for it in self.answers if it.arm == arm), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFilter:
+    """Which events to list; "", () and None mean any. Times compare with the event's timestamp.
+
+    Attributes:
+        since, until: both inclusive.
+        arms: all of these must have answered.
+        labelled: whether somebody has labelled it.
+    """
+
+    sensor_id: str = ""
+    category: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    arms: tuple[str, ...] = ()
+    labelled: bool | None = None

@@ -12,6 +12,8 @@ SidecarError
 │   ├── BodyTooLarge
 │   ├── NotFound
 │   ├── AlreadyExists
+│   ├── VersionConflict         somebody else changed it since it was read
+│   ├── ArmNotUsable            an arm that shall answer cannot, or serves the wrong model
 │   ├── Overloaded              the backlog is full; come back later
 │   ├── StoreUnavailable        the ledger cannot be written (disk full, closed)
 │   ├── RtviUnavailable         RT-VLM is not configured, not reached, or refuses
@@ -167,6 +169,14 @@ class NotFound(RequestError):
 
 class AlreadyExists(RequestError):
     """There is already something under this name."""
+
+
+class VersionConflict(RequestError):
+    """It was changed since the version that the request is about."""
+
+
+class ArmNotUsable(RequestError):
+    """An arm cannot be put in force: its server is away or serves another family's model."""
 
 
 class Overloaded(RequestError):
@@ -491,6 +501,8 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         BodyTooLarge: _refusal("body_too_large", 413, "INVALID_ARGUMENT"),
         NotFound: _refusal("not_found", 404, "NOT_FOUND"),
         AlreadyExists: _refusal("already_exists", 409, "ALREADY_EXISTS"),
+        VersionConflict: _refusal("version_conflict", 409, "ABORTED"),
+        ArmNotUsable: _refusal("arm_not_usable", 409, "FAILED_PRECONDITION"),
         Overloaded: _refusal("overloaded", 503, "RESOURCE_EXHAUSTED", retryable=True),
         StoreUnavailable: _refusal("store_unavailable", 503, "UNAVAILABLE", retryable=True),
         RtviUnavailable: _refusal("rtvi_vlm_unavailable", 502, "UNAVAILABLE", retryable=True),

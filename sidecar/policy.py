@@ -6,6 +6,8 @@ settings, in a policy file, in `PUT /api/v1/arms` and in the record of what was 
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -290,6 +292,26 @@ class Policy(_Part):
             if isinstance(use, Vote) and use.umpire:
                 yield f"{at}.umpire", use.umpire
         yield from ((f"fallback.{i}", arm) for i, arm in enumerate(self.fallback))
+
+
+@dataclass(frozen=True, slots=True)
+class ArmChoice:
+    """A policy that was put in force.
+
+    Attributes:
+        version: grows by 1 with every choice; starts at 1.
+        actor: who chose, as in the audit trail; `settings` for what stands there.
+        reason: why, in the actor's words.
+        settings: what the settings said at that time, as JSON. The choice holds until they say
+            something else.
+    """
+
+    version: int
+    policy: Policy
+    actor: str
+    reason: str
+    chosen_at: datetime
+    settings: str
 
 
 def write_policy(policy: Policy) -> dict[str, Any]:
