@@ -26,7 +26,7 @@ from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
 from sidecar.redaction import redact
-from sidecar.settings import FILE_VARIABLE, AbSettings, Settings
+from sidecar.settings import FILE_VARIABLE, AbSettings, RedisLedgerSettings, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
 EXIT_FAILED_VERIFICATION: Final = 4
@@ -292,7 +292,8 @@ async def _with_ledger(visit: Any) -> Any:
 def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
     """Take the user's settings, with a ledger that is thrown away."""
     settings = load_settings()
-    ledger = settings.ledger.model_copy(update={"path": folder / "ledger.db"})
+    nowhere = {"path": folder / "ledger.db", "redis": RedisLedgerSettings()}
+    ledger = settings.ledger.model_copy(update=nowhere)
     sections: dict[str, Any] = {"ledger": ledger}
     if arm:
         sections["ab"] = AbSettings(primary=arm)

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from sidecar.arms import build_routing
+from sidecar.core.arms import Arms
 from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
 from sidecar.core.families import check_family
@@ -25,8 +26,10 @@ from sidecar.core.routing import ArmsInForce, Routing, Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
+from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
+from sidecar.observe.ab_metrics import PrometheusArmsMeter
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
@@ -47,8 +50,10 @@ from sidecar.parts import (
     seed_prompts,
     with_inline,
 )
-from sidecar.ports import Door, Ledger, Part, PromptBook
+from sidecar.ports import ArmsMeter, Door, Ledger, Part, PromptBook
 from sidecar.settings import Settings
+from sidecar.work.arms_watch import ArmsWatch
+from sidecar.work.aside import Aside
 from sidecar.work.canary import Canary
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.outbox import Outbox
@@ -72,6 +77,8 @@ class App:
     plugins: Plugins
     service: Service
     verifier: Verifier
+    arms: Arms
+    aside: Aside
     dispatcher: Dispatcher
     outbox: Outbox
     doors: tuple[Door, ...]
@@ -81,6 +88,7 @@ class App:
     ledger: Ledger
     prompts: PromptBook
     meter: PrometheusMeter
+    arms_meter: ArmsMeter
     owned: tuple[Closes, ...]
 
     async def prepare(self) -> None:
@@ -93,6 +101,7 @@ class App:
         """
         await seed_prompts(self.prompts, self.settings)
         self.plugins.check(await self.prompts.list())
+        await self.arms.restore()
         await self._meet_models()
         recovered = await self.ledger.recover()
         if recovered:
@@ -105,6 +114,7 @@ class App:
         levels = asyncio.create_task(self._observe_levels())
         dispatch = asyncio.create_task(self.dispatcher.run())
         doors = [asyncio.create_task(door.run()) for door in self.doors]
+        aside = asyncio.create_task(self.aside.run())
         looks = [asyncio.create_task(look.run()) for look in self._looks()]
         try:
             yield
@@ -112,6 +122,8 @@ class App:
             await asyncio.gather(*map(_cancel, (*doors, *looks)))
             await _cancel(dispatch)
             await self.dispatcher.stop(self.settings.http.shutdown_grace_s)
+            await _cancel(aside)
+            await self.aside.stop()
             await _cancel(levels)
             await _cancel(outbox)
 
@@ -120,8 +132,9 @@ class App:
         for part in self.owned:
             await part.close()
 
-    def _looks(self) -> Iterator[Canary | RtviWatch]:
-        """Yield what looks after the servers while the service runs."""
+    def _looks(self) -> Iterator[ArmsWatch | Canary | RtviWatch]:
+        """Yield what looks after the arms and servers while the service runs."""
+        yield ArmsWatch(self.arms)
         if self.settings.canary.enabled:
             yield self.canary
         if self.realtime.watch:
@@ -137,7 +150,16 @@ class App:
             with suppress(StoreUnavailable):
                 backlog = await self.ledger.backlog()
                 self.meter.observe(backlog=backlog, in_flight=self.service.slots.taken)
+            self._observe_endpoints()
             await asyncio.sleep(LEVELS_EVERY_S)
+
+    def _observe_endpoints(self) -> None:
+        for arm in self.arms.switchboard.current.arms.values():
+            for it in arm.vitals.endpoints:
+                is_left_out = it.breaker is Breaker.OPEN
+                self.arms_meter.endpoint(
+                    arm.name, it.place, in_flight=it.in_flight, is_left_out=is_left_out
+                )
 
 
 async def _meet(routing: Routing, name: str) -> None:
@@ -165,6 +187,7 @@ def build(settings: Settings) -> App:
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock)
     switchboard = Switchboard(routing)
+    arms_meter = PrometheusArmsMeter(meter.registry, routing.arms)
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
     def hear_of_others() -> None:
@@ -197,6 +220,16 @@ def build(settings: Settings) -> App:
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
     )
+    arms = Arms(switchboard, store.arm_log, clock, arms_meter)
+    aside = Aside(
+        verifier,
+        switchboard,
+        store.comparisons,
+        settings.ab,
+        lambda: dispatcher.has_line,
+        clock,
+        arms_meter,
+    )
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
     dispatcher = Dispatcher(
         ledger,
@@ -208,6 +241,7 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
         to_deliver=outbox.notify,
+        aside=aside.take,
         max_attempts=settings.ledger.max_attempts,
     )
     canary = Canary(
@@ -264,6 +298,8 @@ def build(settings: Settings) -> App:
         plugins=plugins,
         service=service,
         verifier=verifier,
+        arms=arms,
+        aside=aside,
         dispatcher=dispatcher,
         outbox=outbox,
         doors=tuple(doors.by_name.values()),
@@ -273,6 +309,7 @@ def build(settings: Settings) -> App:
         ledger=ledger,
         prompts=prompts,
         meter=meter,
+        arms_meter=arms_meter,
         owned=owned,
     )
 

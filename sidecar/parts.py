@@ -39,9 +39,11 @@ from sidecar.model import VerdictRecord
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
 from sidecar.outside.always_on import load_always_on
+from sidecar.outside.arm_log import SqliteArmLog
 from sidecar.outside.audit import SqliteAuditTrail
 from sidecar.outside.chat_media import ChatMedia
 from sidecar.outside.clips import Clips
+from sidecar.outside.comparisons import SqliteComparisons
 from sidecar.outside.files import FolderFileStore
 from sidecar.outside.incidents import ElasticIncidents
 from sidecar.outside.inline_media import InlineMediaFolder
@@ -55,8 +57,10 @@ from sidecar.outside.sinks.elastic import ElasticSink
 from sidecar.outside.sinks.webhook import WebhookSink
 from sidecar.outside.sqlite import Database
 from sidecar.ports import (
+    ArmLog,
     AuditTrail,
     Clock,
+    Comparisons,
     DeadLetters,
     Door,
     Ledger,
@@ -104,6 +108,8 @@ class Store:
     prompts: PromptBook
     rules: RuleBook
     audit: AuditTrail
+    arm_log: ArmLog
+    comparisons: Comparisons
     owned: tuple[Closes, ...]
 
 
@@ -128,11 +134,19 @@ def build_store(
     """
     if not settings.redis.url.get_secret_value():
         database = Database(settings.path, exclusive=exclusive)
-        book = SqlitePromptBook(database, clock)
-        rules, audit = SqliteRuleBook(database), SqliteAuditTrail(database)
-        return Store(SqliteLedger(database, settings, clock), book, rules, audit, (database,))
+        return Store(
+            SqliteLedger(database, settings, clock),
+            SqlitePromptBook(database, clock),
+            SqliteRuleBook(database),
+            SqliteAuditTrail(database),
+            SqliteArmLog(database),
+            SqliteComparisons(database, clock),
+            (database,),
+        )
     with _extra("ledger.redis.url"):
+        from sidecar.outside.arm_log_redis import RedisArmLog
         from sidecar.outside.audit_redis import RedisAuditTrail
+        from sidecar.outside.comparisons_redis import RedisComparisons
         from sidecar.outside.ledger_redis import RedisLedger
         from sidecar.outside.prompts_redis import RedisPromptBook
         from sidecar.outside.redis_store import RedisStore
@@ -151,6 +165,8 @@ def build_store(
         RedisPromptBook(store, clock),
         RedisRuleBook(store),
         RedisAuditTrail(store),
+        RedisArmLog(store),
+        RedisComparisons(store, clock),
         (ledger, store),
     )
 

@@ -471,6 +471,13 @@ class AbSettings(_Section):
     """Which arm answers which event, in the form of docs/ab.md; in a variable, as JSON."""
     policy_file: str = ""
     """The same in a YAML file; `usage-map` is one that comes with the sidecar."""
+    keep_answers: Literal["compared", "all"] = "compared"
+    """Which answers of arms are kept for comparison: those about events while more than one arm may
+    be asked, or all."""
+    keep_events: int = Field(default=200_000, ge=0)
+    """Compared events to keep; the oldest go first, those that somebody labelled never."""
+    keep_days: float = Field(default=90.0, gt=0)
+    """How long to keep them."""
 
     @model_validator(mode="after")
     def _one_policy(self) -> Self:

@@ -11,9 +11,9 @@ from sidecar.core.bell import Bell
 from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
 from sidecar.core.slots import Slots
-from sidecar.core.verify import Verifier
+from sidecar.core.verify import Look, Verifier
 from sidecar.errors import Poisoned, StoreUnavailable, UnexpectedFailure, row_of
-from sidecar.model import StoredEvent, Verdict, VerifyEvent
+from sidecar.model import StoredEvent, VerifyEvent
 from sidecar.ports import Ledger, Meter
 from sidecar.redaction import redact
 
@@ -32,6 +32,7 @@ class Dispatcher:
         submitted: rung when an accepted event waits to be claimed.
         feed: takes each verdict after its commit.
         to_deliver: called after each commit.
+        aside: takes what a committed verdict leaves to do; must return at once.
         max_attempts: an event that was taken up more often ends as poisoned.
     """
 
@@ -47,6 +48,7 @@ class Dispatcher:
         submitted: Bell,
         feed: Feed,
         to_deliver: Callable[[], None],
+        aside: Callable[[Look], None],
         max_attempts: int,
     ) -> None:
         self._ledger = ledger
@@ -58,9 +60,15 @@ class Dispatcher:
         self._submitted = submitted
         self._feed = feed
         self._to_deliver = to_deliver
+        self._aside = aside
         self._max_attempts = max_attempts
         self._tasks: set[asyncio.Task[None]] = set()
         self._more_may_wait = True
+
+    @property
+    def has_line(self) -> bool:
+        """Whether events may wait for a place."""
+        return self._more_may_wait and not self._slots.free
 
     async def run(self) -> None:
         """Claim what waits, until cancelled. Events in flight go on; see `stop`."""
@@ -108,26 +116,26 @@ class Dispatcher:
 
     async def _decide(self, event: VerifyEvent) -> None:
         try:
-            verdict = await self._verdict_on(event)
+            look = await self._look_at(event)
         except asyncio.CancelledError:
             await self._ledger.release(event.key)
             raise
-        await self._commit(verdict)
+        await self._commit(look)
 
-    async def _verdict_on(self, event: VerifyEvent) -> Verdict:
+    async def _look_at(self, event: VerifyEvent) -> Look:
         if event.attempt > self._max_attempts:
             times = event.attempt - 1
-            return self._verifier.failed(
-                event, Poisoned(f"Poisoned: the event stopped the service {times} times")
-            )
+            poisoned = Poisoned(f"Poisoned: the event stopped the service {times} times")
+            return Look(self._verifier.failed(event, poisoned))
         try:
-            return await self._verifier.verify(event)
+            return await self._verifier.look(event)
         except Exception as error:
             _log.exception("unexpected_failure", key=event.key)
             cause = f"{type(error).__name__}: {redact(str(error))[:150]}"
-            return self._verifier.failed(event, UnexpectedFailure(cause))
+            return Look(self._verifier.failed(event, UnexpectedFailure(cause)))
 
-    async def _commit(self, verdict: Verdict) -> None:
+    async def _commit(self, look: Look) -> None:
+        verdict = look.verdict
         record = record_of(verdict)
         while True:
             try:
@@ -142,6 +150,7 @@ class Dispatcher:
         self._meter.decided(record.outcome.value, metric, verdict.latency_ms / 1000)
         self._feed.add(committed)
         self._to_deliver()
+        self._aside(look)
         _log.info(
             "verdict",
             id=record.id,
