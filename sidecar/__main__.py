@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sidecar import __version__
+from sidecar.ab.cli import ab
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
@@ -42,6 +43,7 @@ cli = typer.Typer(
 )
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
+cli.add_typer(ab, name="ab")
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)
