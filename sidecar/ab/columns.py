@@ -55,7 +55,7 @@ class ArmColumns:
         confidence: probability, 0..1, of the verdict that it gave.
         decided_at: seconds since the epoch.
         reasons: how often each failure happened, by its reason.
-        models: ids of the models that answered, the most frequent first.
+        models, adapters: that answered, the most frequent first.
     """
 
     said: Codes
@@ -68,6 +68,7 @@ class ArmColumns:
     decided_at: Floats
     reasons: Mapping[str, int]
     models: tuple[str, ...]
+    adapters: tuple[str, ...]
 
     @property
     def is_asked(self) -> Bools:
@@ -127,14 +128,18 @@ class _Growing:
     answers: list[tuple[Any, ...]] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     models: dict[str, int] = field(default_factory=dict)
+    adapters: dict[str, int] = field(default_factory=dict)
 
     def add(self, row: int, answer: ArmAnswer) -> None:
         self.rows.append(row)
         self.answers.append(_numbers(answer))
-        if answer.reason:
-            self.reasons[answer.reason] = self.reasons.get(answer.reason, 0) + 1
-        if answer.model:
-            self.models[answer.model] = self.models.get(answer.model, 0) + 1
+        for counts, name in (
+            (self.reasons, answer.reason),
+            (self.models, answer.model),
+            (self.adapters, answer.adapter),
+        ):
+            if name:
+                counts[name] = counts.get(name, 0) + 1
 
     def finished(self, total: int) -> ArmColumns:
         at = np.array(self.rows, dtype=np.int64)
@@ -157,6 +162,7 @@ class _Growing:
             decided_at=floats[4],
             reasons=_by_count(self.reasons),
             models=tuple(_by_count(self.models)),
+            adapters=tuple(_by_count(self.adapters)),
         )
 
 

@@ -223,7 +223,8 @@ def _step(
 def _enough_labels(evidence: GateEvidence, rules: GateRules) -> Check:
     total = evidence.right.total
     passed = total >= rules.min_labelled
-    return Check("labels", passed, False, f"{total} of {rules.min_labelled} labels needed.")
+    words = f"{total:,} events have labels ({rules.min_labelled:,} needed)."
+    return Check("labels", passed, False, words)
 
 
 def _not_worse(right: PairedCounts, rules: GateRules) -> Check:
@@ -235,18 +236,20 @@ def _not_worse(right: PairedCounts, rules: GateRules) -> Check:
         words = f"It is right less often, by more than {points:g} points."
     elif passed:
         worst = 100 * lower_bound(right.only_first, same, right.only_second, rules.alpha)
-        words = f"It is right at worst {_less(worst)} often (margin: {points:g} points)."
+        words = f"It is right {_at_worst(worst)} (margin: {points:g} points less)."
     else:
         needed = events_needed(rules.margin, right.total, right.discordant)
         words = (
             f"It is not shown yet to be right at most {points:g} points less often; "
-            f"equal arms take about {needed} labels, {right.total} are there."
+            f"equal arms take about {needed:,} labels, {right.total:,} are there."
         )
     return Check("accuracy", passed, breached, words)
 
 
-def _less(worst: float) -> str:
-    return f"{-worst:.1f} points less" if worst < 0 else f"{worst:.1f} points more"
+def _at_worst(worst: float) -> str:
+    if worst < 0:
+        return f"at most {-worst:.1f} points less often"
+    return f"at least {worst:.1f} points more often"
 
 
 def _fast_enough(ratio: Estimate, rules: GateRules) -> Check:
