@@ -1,6 +1,7 @@
 """`sidecar ab`: the commands that compare arms. What is heavy is imported by the command."""
 
 from collections.abc import Coroutine, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
@@ -8,6 +9,7 @@ import orjson
 import typer
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sidecar.errors import SettingsError
@@ -86,6 +88,7 @@ def import_benchmark(
     as_json: AsJson = False,
 ) -> None:
     """Turn a downloaded benchmark into recorded events with their truth."""
+    _need_extra()
     from sidecar.ab.safe_unsafe import read_safe_unsafe
     from sidecar.ab.vantage import read_vantage
 
@@ -114,6 +117,7 @@ def export_benchmark(
     as_json: AsJson = False,
 ) -> None:
     """Write an arm's answers as a benchmark wants them submitted."""
+    _need_extra()
     del layout  # the only one
     from sidecar.ab.journal import read_compared
     from sidecar.ab.vantage import submission
@@ -122,7 +126,7 @@ def export_benchmark(
     lines = list(submission(merge(read_compared(compared)), arm, as_verdicts=as_verdicts))
     if not lines:
         raise SettingsError(f"{compared} holds no answer of arm {arm!r}.")
-    out.write_bytes(b"".join(lines))
+    _write(out, b"".join(lines).decode())
     _print({"answers": len(lines), "out": str(out)}, as_json, "{answers} answers in {out}")
 
 
@@ -140,6 +144,7 @@ def score(
     Each line has `answer` (or `conversations`, as in a submission), `truth`, and where they apply
     `style` of the prompt and `reasoning`.
     """
+    _need_extra()
     found = _scores(_read_answers(answers), task, adapter)
     if as_json:
         _output.print(orjson.dumps(found).decode(), markup=False, highlight=False)
@@ -148,6 +153,72 @@ def score(
     for name, value in found.items():
         table.add_row(name, *_cells(value))
     _output.print(table)
+
+
+@ab.command()
+def report(
+    source: Annotated[
+        str, typer.Argument(help="File that `replay` wrote, or the URL of a running sidecar.")
+    ],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
+    events: Annotated[
+        str, typer.Option(help="Recorded events, or `ledger`, to show frames of their clips.")
+    ] = "",
+    clips: Annotated[
+        Path | None, typer.Option(help="Folder of clips that may be read besides.", exists=True)
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels as JSON lines: `id` or `key`, and `truth`.")
+    ] = None,
+    reference: Annotated[str, typer.Option(help="Arm to compare the others with.")] = "",
+    since: Annotated[datetime | None, typer.Option("--from", help="Events from, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option("--to", help="Events up to, UTC.")] = None,
+    sensor: Annotated[str, typer.Option(help="Events of this sensor only.")] = "",
+    alert_type: Annotated[str, typer.Option(help="Events of this category only.")] = "",
+    margin: Annotated[
+        float, typer.Option(min=0.1, max=50, help="Points that a candidate may be worse.")
+    ] = 2.0,
+    min_labelled: Annotated[int, typer.Option(min=0, help="Labels that the gate needs.")] = 300,
+    gpus: Annotated[str, typer.Option(help="Of arms, as NAME=COUNT, separated by commas.")] = "",
+    examples: Annotated[int, typer.Option(min=0, max=100, help="Disagreements to show.")] = 12,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown for a pull request.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a comparison found: a page with its plots, Markdown, or JSON."""
+    _need_extra()
+    from sidecar.ab.gate import GateRules
+    from sidecar.ab.report.page import write_markdown
+    from sidecar.ab.reporting import Wanted, make_report
+    from sidecar.ab.window import Window
+
+    wanted = Wanted(
+        source=source,
+        events=events,
+        labels=labels,
+        window=Window(_as_utc(since), _as_utc(until), sensor, alert_type),
+        reference=reference,
+        examples=examples,
+        gpus=_read_gpus(gpus),
+        rules=GateRules(margin=margin / 100, min_labelled=min_labelled),
+    )
+    made = _run(make_report(_with_clips(clips), wanted, page=out is not None))
+    if made.unknown_labels:
+        _errors.print(f"{made.unknown_labels} labels are about events that are not there.")
+    if out is not None:
+        _write(out, made.html)
+        _errors.print(f"The report is in {out}.")
+    if as_json:
+        _output.print(made.summary.model_dump_json(by_alias=True), markup=False, highlight=False)
+    elif markdown:
+        _output.print(write_markdown(made.summary), markup=False, highlight=False)
+    else:
+        for pair in made.summary.pairs:
+            _output.print(f"[bold]{escape(pair.candidate)} beside {escape(pair.reference)}[/]")
+            for sentence in pair.conclusion:
+                _output.print(f"- {escape(sentence)}", highlight=False)
 
 
 async def _replay(
@@ -205,6 +276,37 @@ def _read_lines(path: Path) -> list[bytes]:
         raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
 
 
+def _read_gpus(text: str) -> dict[str, float]:
+    found = {}
+    for part in filter(None, (it.strip() for it in text.split(","))):
+        name, _, count = part.partition("=")
+        try:
+            found[name] = float(count)
+        except ValueError:
+            raise SettingsError(f"--gpus: {part!r} must look like reason2=1.") from None
+    return found
+
+
+def _as_utc(moment: datetime | None) -> datetime | None:
+    """Take a time without a zone for one of UTC, as the option says."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise SettingsError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _need_extra() -> None:
+    from sidecar.ab.extra import require_extra
+
+    require_extra()
+
+
 def _with_clips(clips: Path | None) -> "Settings":
     from sidecar.vss.loading import load_settings
 
@@ -217,9 +319,6 @@ def _with_clips(clips: Path | None) -> "Settings":
 
 
 def _read_answers(path: Path) -> "list[Answered]":
-    from sidecar.ab.extra import require_extra
-
-    require_extra()
     from sidecar.ab.scorers import Answered
 
     found = []
@@ -243,9 +342,6 @@ def _read_answers(path: Path) -> "list[Answered]":
 def _scores(answers: "list[Answered]", task: str, adapter: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from sidecar.ab.extra import require_extra
-
-    require_extra()
     from sidecar.ab import scorers
     from sidecar.core.plugins import load_object
     from sidecar.vss.loading import load_settings

@@ -10,6 +10,8 @@ from statsmodels.stats.diagnostic import breaks_cusumolsresid
 from sidecar.ab.columns import Bools, Comparisons, Floats, Said
 from sidecar.ab.statistics import Estimate, corrected, proportion
 
+FLIPS: Final = "flips"
+"""Name of the rate at which two arms differ."""
 ALARM: Final = 0.01
 """Corrected p-value below which a change is an alarm."""
 LEAST_EVENTS: Final = 60
@@ -61,7 +63,7 @@ def watch(events: Comparisons, first: str, second: str) -> tuple[Drift, ...]:
     one, two = events.arms[first], events.arms[second]
     both = one.has_verdict & two.has_verdict
     rates = {
-        "flips": one.said != two.said,
+        FLIPS: one.said != two.said,
         f"{first} confirms": one.said == Said.CONFIRMED,
         f"{second} confirms": two.said == Said.CONFIRMED,
     }

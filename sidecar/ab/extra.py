@@ -14,9 +14,17 @@ def require_extra() -> None:
     Raises:
         SettingsError: says how to install it.
     """
+    problem = explain_extra()
+    if problem:
+        raise SettingsError(problem)
+
+
+def explain_extra() -> str:
+    """Return "" when it is installed, else what is missing and how to get it."""
     missing = [name for name in _MODULES if find_spec(name) is None]
-    if missing:
-        raise SettingsError(
-            f"Statistics and reports need {', '.join(missing)}, which is not installed: "
-            "pip install 'vss-vlm-sidecar[ab]'"
-        )
+    if not missing:
+        return ""
+    return (
+        f"Statistics and reports need {', '.join(missing)}, which is not installed: "
+        "pip install 'vss-vlm-sidecar[ab]'"
+    )

@@ -166,11 +166,11 @@ def look(
     missing = [it.words for it in checks if not it.passed]
     if missing:
         waiting = replace(state, stage=Stage.OBSERVING)
-        words = "Not yet: " + " ".join(missing)
+        words = "Not yet. " + " ".join(missing)
         return waiting, GateDecision(Action.WAIT, 0.0, checks, words)
     if not rules.acts:
         recommended = replace(state, stage=Stage.RECOMMENDED)
-        words = "Promote the candidate: " + " ".join(it.words for it in checks)
+        words = "Promote the candidate. " + " ".join(it.words for it in checks)
         return recommended, GateDecision(Action.RECOMMEND, 0.0, checks, words)
     return _step(replace(state, begun=evidence), evidence, rules, checks)
 
@@ -198,7 +198,7 @@ def _watch(
     broken = [it.words for it in checks if it.breached]
     if broken:
         back = replace(state, stage=Stage.ROLLED_BACK, share=0.0)
-        words = f"Roll back from {state.share:.0%}: " + " ".join(broken)
+        words = f"Roll back from {state.share:.0%}. " + " ".join(broken)
         return back, GateDecision(Action.ROLL_BACK, 0.0, checks, words)
     if state.stage is Stage.PROMOTED:
         words = "The candidate answers everything, and nothing speaks against it."
@@ -267,10 +267,9 @@ def _as_readable(counts: PairedCounts, rules: GateRules) -> Check:
     more = (counts.only_second - counts.only_first) / counts.total
     same = counts.both + counts.neither
     breached = is_shown(counts.only_first, same, counts.only_second, allowed, rules.alpha)
-    words = (
-        f"Its answers are no verdict {abs(100 * more):.1f} points "
-        f"{'more' if more > 0 else 'less'} often (limit: {100 * allowed:g} more)."
-    )
+    side = "more" if more > 0 else "less"
+    often = f"{abs(100 * more):.1f} points {side} often" if more else "equally often"
+    words = f"Its answers are no verdict {often} (limit: {100 * allowed:g} points more)."
     return Check("unparsable", more <= allowed, breached, words)
 
 

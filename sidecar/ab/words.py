@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from sidecar.ab.drift import FLIPS
 from sidecar.ab.statistics import ALPHA
 from sidecar.ab.summary import ArmSummary, Number, PairSummary, Slice
 
@@ -136,8 +137,9 @@ def _where_they_differ(pair: PairSummary) -> Iterator[str]:
             continue
         named = ", ".join(_named(it, labelled=bool(pair.labelled)) for it in found[:_NAMED])
         more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        verb = "differs" if len(found) == 1 else "differ"
         yield (
-            f"Of {len(slices)} {kind}, {len(found)} differ beyond chance after Holm's correction: "
+            f"Of {len(slices)} {kind}, {len(found)} {verb} beyond chance after Holm's correction: "
             f"{named}{more}."
         )
 
@@ -152,14 +154,20 @@ def _what_changed(pair: PairSummary) -> Iterator[str]:
     for drift in pair.drift:
         if drift.isAlarm and drift.changedAt is not None:
             yield (
-                f"Drift: {drift.name} went from {percent(drift.before)} to {percent(drift.after)} "
+                f"Drift: the share of {_about(drift.name)} went from {percent(drift.before)} to "
+                f"{percent(drift.after)} "
                 f"around {drift.changedAt:%Y-%m-%d %H:%M} UTC ({_p(drift.pValue or 0.0)})."
             )
 
 
+def _about(name: str) -> str:
+    """Word what a rate over time is about."""
+    return "events on which they differ" if name == FLIPS else f"events that {name}"
+
+
 def _what_to_do(pair: PairSummary) -> Iterator[str]:
     if pair.gate is not None:
-        yield f"The promotion gate says: {pair.gate.words}"
+        yield f"Promotion gate: {pair.gate.words}"
 
 
 def _p(p_value: float) -> str:

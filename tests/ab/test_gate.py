@@ -36,7 +36,7 @@ def test_a_good_candidate_is_recommended_and_nothing_is_done() -> None:
 
     assert (Stage.RECOMMENDED, 0.0) == (state.stage, state.share)
     assert Action.RECOMMEND is decision.action
-    assert re.search(r"right at most 1\.\d points less often", decision.words)
+    assert re.search(r"right at most 0\.\d points less often", decision.words)
 
 
 def test_a_recommendation_ends_when_the_evidence_does() -> None:
