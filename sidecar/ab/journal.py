@@ -4,13 +4,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Final, Self
 
 from sidecar.compared import ComparedEvent
 from sidecar.contract.compared import merge, read_line, write_line
 from sidecar.errors import ROWS, SettingsError
 
-_RETRYABLE = frozenset(row.reason for row in ROWS.values() if row.retryable)
+_LINE_BEGIN: Final = b'{"key":'
+_CHUNK: Final = 65_536
+_RETRYABLE: Final = frozenset(row.reason for row in ROWS.values() if row.retryable)
 
 
 class Journal:
@@ -20,17 +22,16 @@ class Journal:
         path: the file; made when missing. What an interruption left of a last line is cut off.
 
     Raises:
-        SettingsError: the file cannot be written.
-        InvalidRequest: it holds something else.
+        SettingsError: the file cannot be written, or holds something else.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
+            path.touch()
             _cut_torn_line(path)
-            self._file.seek(0, os.SEEK_END)
+            self._file = path.open("ab")
         except OSError as error:
             raise SettingsError(f"Cannot write {path}: {error.strerror}.") from error
 
@@ -49,6 +50,9 @@ class Journal:
         """Return which event was answered by which arm, by key and name.
 
         A failure that may pass, such as of a server that was away, does not count.
+
+        Raises:
+            InvalidRequest: a line is something else.
         """
         return {
             (event.key, answer.arm)
@@ -98,18 +102,29 @@ def read_compared(path: Path) -> Iterator[ComparedEvent]:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut off a last line without its end, as a killed process leaves it."""
-    content_size = path.stat().st_size
-    if not content_size:
-        return
+    """Cut off a last line without its end, as a killed process leaves it.
+
+    Raises:
+        SettingsError: it is not the beginning of a compared event.
+    """
     with path.open("r+b") as file:
-        at = content_size
-        while at:
-            step = min(at, 65_536)
-            file.seek(at - step)
-            found = file.read(step).rfind(b"\n")
-            if found >= 0:
-                at = at - step + found + 1
-                break
-            at -= step
-        file.truncate(at)
+        end = file.seek(0, os.SEEK_END)
+        begin = _last_line(file, end)
+        file.seek(begin)
+        torn = file.read(len(_LINE_BEGIN))
+        if torn and not _LINE_BEGIN.startswith(torn):
+            raise SettingsError(f"{path} holds something else than compared events.")
+        file.truncate(begin)
+
+
+def _last_line(file: BinaryIO, end: int) -> int:
+    """Return where the text after the last end of a line begins; `end` when there is none."""
+    at = end
+    while at:
+        step = min(at, _CHUNK)
+        file.seek(at - step)
+        found = file.read(step).rfind(b"\n")
+        if found >= 0:
+            return at - step + found + 1
+        at -= step
+    return 0
