@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sidecar import __version__
+from sidecar.ab.cli import ab
 from sidecar.audit import Attribution
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.enrich import enrich
@@ -45,6 +46,7 @@ cli = typer.Typer(
 )
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
+cli.add_typer(ab, name="ab")
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)
@@ -204,6 +206,7 @@ def probe(
 
 @cli.command("mock-vlm")
 def mock_vlm(
+    *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     model: Annotated[str, typer.Option(help="Model id to serve.")] = "nvidia/cosmos-reason2-8b",
@@ -212,17 +215,22 @@ def mock_vlm(
     answers: Annotated[
         Path | None, typer.Option(help="JSON list of scripted answers, used in turn.", exists=True)
     ] = None,
+    personality: Annotated[
+        Path | None, typer.Option(help="JSON of known events and error rates.", exists=True)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the random latency.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Serve an OpenAI-compatible model that answers from a script, for tests and load runs."""
     from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer, answers_from_json
+    from sidecar.testing.personality import personality_from_json
 
     options = MockVlmOptions(
         model_id=model,
         latency_ms=latency_ms,
         latency_sd_ms=latency_sd_ms,
         answers=answers_from_json(answers.read_text()) if answers else (ScriptedAnswer(),),
+        choose=personality_from_json(personality.read_text()) if personality else None,
         seed=seed,
     )
 

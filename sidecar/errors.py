@@ -24,7 +24,8 @@ SidecarError
 │   ├── ReplayInProgress        rules cannot be changed while all are given to RT-VLM again
 │   ├── ReplayInFlight          that is being done already
 │   ├── IncidentsUnavailable    no Elasticsearch to read incidents from
-│   └── IncidentQueryFailed     it cannot be read
+│   ├── IncidentQueryFailed     it cannot be read
+│   └── ExtraMissing            the answer needs a library that is not installed
 └── VerificationError           accepted, then no verdict could be reached
     ├── MediaError
     │   ├── NoMedia             the event names no media and no recorder is configured
@@ -221,6 +222,10 @@ class IncidentsUnavailable(RequestError):
 
 class IncidentQueryFailed(RequestError):
     """Elasticsearch cannot be read."""
+
+
+class ExtraMissing(RequestError):
+    """What was asked for needs libraries of an extra that is not installed."""
 
 
 class VerificationError(SidecarError):
@@ -514,6 +519,7 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         ReplayInFlight: _refusal("replay_in_flight", 409, "ALREADY_EXISTS"),
         IncidentsUnavailable: _refusal("elasticsearch_unavailable", 503, "UNIMPLEMENTED"),
         IncidentQueryFailed: _refusal("elasticsearch_query_failed", 500, "UNAVAILABLE"),
+        ExtraMissing: _refusal("extra_missing", 501, "UNIMPLEMENTED"),
         NoMedia: Row(
             "no_media",
             Wording(400, "{detail}"),

@@ -22,7 +22,7 @@ class ArmChoiceRequest(BaseModel):
     reason: str = Field(default="", max_length=1000)
     """Why, for the audit trail; wins over the header `X-Sidecar-Reason`."""
     version: int | None = Field(default=None, ge=0)
-    """The version that was seen in force; another one refuses the choice. Absent: whatever it is."""
+    """The version that was seen in force; the choice is refused when it is another one by now."""
     force: bool = False
     """Take the choice although servers that would answer are away."""
 

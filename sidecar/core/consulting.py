@@ -28,7 +28,7 @@ Ask = Callable[[Arm, float], Awaitable[Verdict]]
 _ARMS_OWN: Final = (VlmError, AnswerError, ModelMismatch, UnsupportedQuestion, DeadlineExpired)
 _LEAST_RESERVE_S: Final = 1.0
 _RESERVE: Final = 2.0
-_TEXT_CHARS: Final = 500
+_TEXT_CHARS: Final = 2_000
 _NOTES: Final = {Role.CASCADE: Note.ESCALATED, Role.FALLBACK: Note.FELL_BACK}
 _WORDS: Final = {
     Outcome.CONFIRMED: "confirmed",
