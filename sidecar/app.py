@@ -12,8 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from sidecar.arms import build_routing
-from sidecar.core.arms import Arms
+from sidecar.arms import AbParts, build_ab, build_routing
 from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
 from sidecar.core.families import check_family
@@ -29,7 +28,6 @@ from sidecar.core.verify import Verifier
 from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
-from sidecar.observe.ab_metrics import PrometheusArmsMeter
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
@@ -50,10 +48,9 @@ from sidecar.parts import (
     seed_prompts,
     with_inline,
 )
-from sidecar.ports import ArmsMeter, Door, Ledger, Part, PromptBook
+from sidecar.ports import Door, Ledger, Part, PromptBook
 from sidecar.settings import Settings
 from sidecar.work.arms_watch import ArmsWatch
-from sidecar.work.aside import Aside
 from sidecar.work.canary import Canary
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.outbox import Outbox
@@ -77,8 +74,7 @@ class App:
     plugins: Plugins
     service: Service
     verifier: Verifier
-    arms: Arms
-    aside: Aside
+    ab: AbParts
     dispatcher: Dispatcher
     outbox: Outbox
     doors: tuple[Door, ...]
@@ -88,7 +84,6 @@ class App:
     ledger: Ledger
     prompts: PromptBook
     meter: PrometheusMeter
-    arms_meter: ArmsMeter
     owned: tuple[Closes, ...]
 
     async def prepare(self) -> None:
@@ -101,7 +96,7 @@ class App:
         """
         await seed_prompts(self.prompts, self.settings)
         self.plugins.check(await self.prompts.list())
-        await self.arms.restore()
+        await self.ab.arms.restore()
         await self._meet_models()
         recovered = await self.ledger.recover()
         if recovered:
@@ -114,7 +109,7 @@ class App:
         levels = asyncio.create_task(self._observe_levels())
         dispatch = asyncio.create_task(self.dispatcher.run())
         doors = [asyncio.create_task(door.run()) for door in self.doors]
-        aside = asyncio.create_task(self.aside.run())
+        aside = asyncio.create_task(self.ab.aside.run())
         looks = [asyncio.create_task(look.run()) for look in self._looks()]
         try:
             yield
@@ -123,7 +118,7 @@ class App:
             await _cancel(dispatch)
             await self.dispatcher.stop(self.settings.http.shutdown_grace_s)
             await _cancel(aside)
-            await self.aside.stop()
+            await self.ab.aside.stop()
             await _cancel(levels)
             await _cancel(outbox)
 
@@ -134,7 +129,7 @@ class App:
 
     def _looks(self) -> Iterator[ArmsWatch | Canary | RtviWatch]:
         """Yield what looks after the arms and servers while the service runs."""
-        yield ArmsWatch(self.arms)
+        yield ArmsWatch(self.ab.arms)
         if self.settings.canary.enabled:
             yield self.canary
         if self.realtime.watch:
@@ -154,10 +149,10 @@ class App:
             await asyncio.sleep(LEVELS_EVERY_S)
 
     def _observe_endpoints(self) -> None:
-        for arm in self.arms.switchboard.current.arms.values():
+        for arm in self.ab.arms.switchboard.current.arms.values():
             for it in arm.vitals.endpoints:
                 is_left_out = it.breaker is Breaker.OPEN
-                self.arms_meter.endpoint(
+                self.ab.meter.endpoint(
                     arm.name, it.place, in_flight=it.in_flight, is_left_out=is_left_out
                 )
 
@@ -187,7 +182,6 @@ def build(settings: Settings) -> App:
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock)
     switchboard = Switchboard(routing)
-    arms_meter = PrometheusArmsMeter(meter.registry, routing.arms)
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
     def hear_of_others() -> None:
@@ -220,15 +214,8 @@ def build(settings: Settings) -> App:
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
     )
-    arms = Arms(switchboard, store.arm_log, clock, arms_meter)
-    aside = Aside(
-        verifier,
-        switchboard,
-        store.comparisons,
-        settings.ab,
-        lambda: dispatcher.has_line,
-        clock,
-        arms_meter,
+    ab = build_ab(
+        settings, verifier, intake, store, lambda: dispatcher.has_line, clock, meter.registry
     )
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
     dispatcher = Dispatcher(
@@ -241,7 +228,7 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
         to_deliver=outbox.notify,
-        aside=aside.take,
+        aside=ab.aside.take,
         max_attempts=settings.ledger.max_attempts,
     )
     canary = Canary(
@@ -282,6 +269,9 @@ def build(settings: Settings) -> App:
         parsers=plugins.functions,
         limits=body_limits(settings),
         audit=store.audit,
+        arms=ab.face,
+        comparing=ab.comparing,
+        comparisons=ab.comparisons,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
@@ -298,8 +288,7 @@ def build(settings: Settings) -> App:
         plugins=plugins,
         service=service,
         verifier=verifier,
-        arms=arms,
-        aside=aside,
+        ab=ab,
         dispatcher=dispatcher,
         outbox=outbox,
         doors=tuple(doors.by_name.values()),
@@ -309,7 +298,6 @@ def build(settings: Settings) -> App:
         ledger=ledger,
         prompts=prompts,
         meter=meter,
-        arms_meter=arms_meter,
         owned=owned,
     )
 

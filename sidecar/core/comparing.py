@@ -16,20 +16,6 @@ PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What somebody says about an event.
-
-    Attributes:
-        identity: a submitted id, an `Id`, or a verdict key.
-        truth: whether what was alerted on happened; None when it cannot be told.
-    """
-
-    identity: str
-    truth: bool | None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Comparing:
     """Reads and labels what was said.
 
@@ -54,32 +40,39 @@ class Comparing:
         event = await self._find(identity)
         return event, await self.store.labels_of(event.key)
 
-    async def label(self, opinion: Opinion, labeller: str) -> ComparedEvent:
+    async def label(
+        self, identity: str, truth: bool | None, labeller: str, note: str = ""
+    ) -> ComparedEvent:
         """Store what somebody says about an event; returns the event with it.
 
         Raises:
             NotFound: there is no verdict under this identity.
         """
-        event = await self._find(opinion.identity)
-        label = self._label(event, opinion, labeller)
+        event = await self._find(identity)
+        label = Label(event.key, truth, labeller, self.clock.now(), note)
         await self.store.label([(event, label)])
         self.meter.labelled(1)
         return replace(event, label=label)
 
-    async def label_all(self, opinions: Sequence[Opinion], labeller: str) -> Sequence[str]:
-        """Store what somebody says about many events; returns identities without a verdict."""
+    async def label_all(self, labels: Sequence[tuple[str, Label]]) -> Sequence[str]:
+        """Store what people say about many events; returns identities without a verdict.
+
+        Args:
+            labels: each with a submitted id, an `Id` or a verdict key; those in the labels do not
+                count.
+        """
         unknown: list[str] = []
-        labels: list[tuple[ComparedEvent, Label]] = []
-        for opinion in opinions:
+        found: list[tuple[ComparedEvent, Label]] = []
+        for identity, label in labels:
             try:
-                event = await self._find(opinion.identity)
+                event = await self._find(identity)
             except NotFound:
-                unknown.append(opinion.identity)
+                unknown.append(identity)
             else:
-                labels.append((event, self._label(event, opinion, labeller)))
-        if labels:
-            await self.store.label(labels)
-            self.meter.labelled(len(labels))
+                found.append((event, replace(label, key=event.key)))
+        if found:
+            await self.store.label(found)
+            self.meter.labelled(len(found))
         return unknown
 
     async def events(
@@ -103,9 +96,6 @@ class Comparing:
         if isinstance(record, StoredEvent):
             raise NotFound(f"The event '{identity}' has no verdict yet; ask again in a moment.")
         return await self.store.find(record.key) or event_of_record(record)
-
-    def _label(self, event: ComparedEvent, opinion: Opinion, labeller: str) -> Label:
-        return Label(event.key, opinion.truth, labeller, self.clock.now(), opinion.note)
 
 
 def compared_event(event: VerifyEvent, answers: Sequence[ArmAnswer]) -> ComparedEvent:

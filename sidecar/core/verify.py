@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from sidecar.core.asking import Asker, with_reason
-from sidecar.core.choosing import facts_of
+from sidecar.core.choosing import Facts, facts_of
 from sidecar.core.consulting import Consultation
 from sidecar.core.exhibits import Exhibits
 from sidecar.core.prompting import fill_prompt
@@ -97,6 +97,13 @@ class Verifier:
         finally:
             await exhibits.close()
         return self._timed(verdict, begun)
+
+    async def facts(self, event: VerifyEvent) -> Facts:
+        """Return what the policy goes by."""
+        try:
+            return facts_of(event, await self._prompt(event))
+        except NoPrompt:
+            return facts_of(event)
 
     def failed(self, event: VerifyEvent, error: VerificationError) -> Verdict:
         """Decide an event that cannot be looked at."""

@@ -37,10 +37,14 @@ from sidecar.contract.verdict import (
     verdict_response,
 )
 from sidecar.core.chat import Chats
+from sidecar.core.comparing import Comparing
 from sidecar.core.service import Service
 from sidecar.doors.alert_config import alert_config_router
+from sidecar.doors.arms import ArmsFace, arms_router
 from sidecar.doors.audit import audit_router
 from sidecar.doors.body_limit import BodyLimit, Limit
+from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
+from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
@@ -73,6 +77,9 @@ class Faces:
         parsers: names of the user's parsers, which alert types may name.
         limits: how large bodies may be where the usual limit is too small, by path.
         audit: who changed what.
+        arms: which arms answer.
+        comparing: what arms said about single events.
+        comparisons: the same for all that are chosen.
     """
 
     realtime: Realtime
@@ -82,6 +89,9 @@ class Faces:
     parsers: Collection[str]
     limits: Mapping[str, Limit]
     audit: AuditTrail
+    arms: ArmsFace
+    comparing: Comparing
+    comparisons: ReadsComparisons
 
 
 def create_http_app(
@@ -107,6 +117,9 @@ def create_http_app(
         lifespan=lifespan,
     )
     app.include_router(_submission_router(service, http))
+    app.include_router(labels_router(faces.comparing, REFUSALS))
+    app.include_router(comparisons_router(faces.comparisons))
+    app.include_router(arms_router(faces.arms, REFUSALS))
     app.include_router(_verdict_router(service))
     app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))
     app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))

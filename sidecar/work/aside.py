@@ -15,7 +15,6 @@ import structlog
 from sidecar.compared import ArmAnswer, ComparedEvent, Role
 from sidecar.core.comparing import compared_event
 from sidecar.core.consulting import answer_of
-from sidecar.core.routing import Switchboard
 from sidecar.core.verify import Look, Verifier
 from sidecar.errors import MediaError, StoreUnavailable
 from sidecar.ports import ArmsMeter, Clock, Comparisons
@@ -33,8 +32,7 @@ class Aside:
     """Takes what is left to do after a verdict. For one event loop.
 
     Args:
-        verifier: lets the shadow look.
-        switchboard: tells how many places the shadow has.
+        verifier: lets the shadow look, and tells how many places it has.
         store: keeps what arms said.
         settings: what to keep, and for how long.
         is_busy: tells whether events wait for the shadow's processor time.
@@ -45,7 +43,6 @@ class Aside:
     def __init__(
         self,
         verifier: Verifier,
-        switchboard: Switchboard,
         store: Comparisons,
         settings: AbSettings,
         is_busy: Callable[[], bool],
@@ -53,7 +50,7 @@ class Aside:
         meter: ArmsMeter,
     ) -> None:
         self._verifier = verifier
-        self._switchboard = switchboard
+        self._switchboard = verifier.switchboard
         self._store = store
         self._settings = settings
         self._is_busy = is_busy
