@@ -128,7 +128,7 @@ class Asker:
             dialect=attempt.dialect,
             plan=arm.plan,
         )
-        request = arm.adapter.build_request(question)
+        request = replace(arm.adapter.build_request(question), dialect=attempt.dialect)
         reply = await arm.backend.complete(request, arm.timeout_s)
         seen = arm.adapter.frames_seen(request, reply)
         notes = request.notes

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import orjson
 
+from sidecar.audit import Attribution
 from sidecar.errors import Overloaded, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
@@ -20,6 +21,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
+from sidecar.outside.audit import insert_entry, replayed
 from sidecar.outside.ledger_rows import NEVER, dump, to_entry, to_event, to_record, to_row
 from sidecar.outside.marks import find_drop, select_cohort
 from sidecar.outside.sqlite import Database, to_microseconds
@@ -223,9 +225,9 @@ class SqliteLedger:
         """List deliveries that were given up, oldest first."""
         return await self._db.read(_fetch(_SELECT_DEAD, (limit,), to_entry))
 
-    async def replay(self, ids: Sequence[int] | None) -> int:
+    async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many."""
-        return await self._db.write(partial(_revive, ids, self._now()))
+        return await self._db.write(partial(_revive, ids, by, self._now()))
 
     def _accept(
         self,
@@ -392,8 +394,11 @@ def _line(record: VerdictRecord) -> str:
     return record.fingerprint or record.key
 
 
-def _revive(ids: Sequence[int] | None, now: int, db: Connection) -> int:
+def _revive(ids: Sequence[int] | None, by: Attribution | None, now: int, db: Connection) -> int:
     if ids is None:
         dead = db.execute("SELECT id FROM outbox WHERE dead = 1 ORDER BY id").fetchall()
         ids = [row["id"] for row in dead]
-    return db.executemany(_REVIVE_DELIVERY, [{"id": i, "now": now} for i in ids]).rowcount
+    count = db.executemany(_REVIVE_DELIVERY, [{"id": i, "now": now} for i in ids]).rowcount
+    if by is not None and ids:
+        insert_entry(replayed(by, ids, now), db)
+    return count
