@@ -45,6 +45,12 @@ class Arms:
         """Submit an incident and return `info` of its verdict."""
         return dict((await self.service.verdict_on(incident(number, **fields)))["info"])
 
+    async def gate(self, arm: str, state: str) -> None:
+        """Close the gate of a model, which answers nothing then, or open it again."""
+        root = str(self.service.app.settings.arms[arm].url).removesuffix("/v1")
+        async with self.service.client.post(f"{root}/stub/gate/{state}"):
+            pass
+
     async def answers(self, number: int = 0) -> list[dict[str, Any]]:
         """Return what arms said about an event, as far as it is known."""
         status, body = await self.service.get(f"/api/v1/verdicts/event-{number}/answers")
@@ -83,13 +89,14 @@ async def two_arms(
     reason2: tuple[ScriptedAnswer, ...] = (YES,),
     nano: tuple[ScriptedAnswer, ...] = (NO,),
     dead: tuple[str, ...] = (),
+    more: Mapping[str, Any] | None = None,
     **sections: Mapping[str, Any],
 ) -> AsyncGenerator[Arms]:
-    """Run a service with two models, of which the `dead` ones are away."""
-    async with models({R2: reason2, NANO: nano}) as (servers, arms):
-        arms |= {name: arm_settings(DEAD) for name in dead}
+    """Run a service with two models, of which the `dead` ones are away; `more` is for each arm."""
+    async with models({R2: reason2, NANO: nano}) as (servers, alive):
+        arms = alive | {name: arm_settings(DEAD) for name in dead}
         settings: dict[str, Any] = {
-            "arms": arms,
+            "arms": {name: {**arm, **(more or {})} for name, arm in arms.items()},
             "ab": {"primary": R2},
             "media": {"allowed_networks": ["127.0.0.0/8"]},
             "verify": {"ask_again": False},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from harness import running
 from ledger_samples import until
-from two_arms import DEAD, MODELS, NANO, NO, R2, YES, Arms, arm_settings, incident, models, two_arms
+from two_arms import DEAD, MODELS, NANO, NO, R2, YES, arm_settings, incident, models, two_arms
 
 from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions
 
@@ -49,22 +49,16 @@ async def test_an_event_in_flight_keeps_the_arm_that_it_began_with(tmp_path: Pat
     """However long it takes."""
     async with two_arms(tmp_path) as it:
         await it.info(0)
-        async with it.service.client.post(f"{_stub(it, R2)}/stub/gate/close"):
-            pass
+        await it.gate(R2, "close")
         await it.service.post("/api/v1/incidents", incident(1))
         await it.models[R2].wait_for_in_flight(1)
         await it.choose(primary=NANO)
         later = await it.info(2)
-        async with it.service.client.post(f"{_stub(it, R2)}/stub/gate/open"):
-            pass
+        await it.gate(R2, "open")
         earlier = (await it.service.decided("event-1"))["event"]["info"]
 
     assert (NANO, R2) == (later["sidecarArm"], earlier["sidecarArm"])
     assert "confirmed" == earlier["verdict"]
-
-
-def _stub(it: Arms, arm: str) -> str:
-    return str(it.service.app.settings.arms[arm].url).removesuffix("/v1")
 
 
 async def test_ten_swaps_under_load_lose_nothing(tmp_path: Path) -> None:
