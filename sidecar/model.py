@@ -606,6 +606,10 @@ class StoredEvent:
     attempt: int = 1
 
 
+MAX_SEQ: Final = 2**63 - 1
+"""What a ledger counts to."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
     """A committed verdict.

@@ -12,6 +12,7 @@ from sidecar.contract.nvschema import from_protobuf
 from sidecar.core.intake import kind_of
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import (
+    MAX_SEQ,
     EventKind,
     Frame,
     Outcome,
@@ -96,8 +97,10 @@ def read_filter(request: pb.WatchVerdictsRequest) -> VerdictFilter:
     """Read which verdicts to follow.
 
     Raises:
-        InvalidRequest: a time lies outside of the calendar.
+        InvalidRequest: a time lies outside of the calendar, or there is no such outcome.
     """
+    if request.outcome and request.outcome not in _WANTED:
+        raise _invalid("outcome", "enum", f"There is no outcome {request.outcome}.")
     return VerdictFilter(
         request.sensor_id,
         request.category,
@@ -105,6 +108,19 @@ def read_filter(request: pb.WatchVerdictsRequest) -> VerdictFilter:
         _moment("since", request.since) if request.HasField("since") else None,
         _moment("until", request.until) if request.HasField("until") else None,
     )
+
+
+def read_after(request: pb.WatchVerdictsRequest) -> int | None:
+    """Read the resume token; None starts with the next verdict.
+
+    Raises:
+        InvalidRequest: no verdict ever had it.
+    """
+    if not request.HasField("after"):
+        return None
+    if request.after > MAX_SEQ:
+        raise _invalid("after", "less_than_equal", "Send the `seq` of a verdict, or leave it out.")
+    return request.after
 
 
 def write_verdict(record: VerdictRecord) -> pb.Verdict:

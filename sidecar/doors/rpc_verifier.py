@@ -13,6 +13,7 @@ from sidecar.contract.enrich import record_of
 from sidecar.core.routing import Routing
 from sidecar.core.service import Service, Submission
 from sidecar.doors.rpc_messages import (
+    read_after,
     read_event,
     read_filter,
     read_frames,
@@ -107,8 +108,7 @@ class VerifierService(VerifierServicer):
     ) -> AsyncGenerator[pb.WatchVerdictsResponse]:
         """Follow verdicts."""
         del context
-        after = request.after if request.HasField("after") else None
-        async for record in self.service.follow(read_filter(request), after):
+        async for record in self.service.follow(read_filter(request), read_after(request)):
             if record is not None:
                 yield pb.WatchVerdictsResponse(verdict=write_verdict(record))
 

@@ -11,6 +11,7 @@ import aiohttp
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2
@@ -290,6 +291,27 @@ async def test_wrong_events_are_explained(tmp_path: Path, event: pb.Event, text:
 
     assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
     assert text in (error.details() or "")
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.WatchVerdictsRequest(after=2**63), "after"),
+        (pb.WatchVerdictsRequest(outcome=cast("pb.Outcome", 99)), "outcome"),
+        (pb.WatchVerdictsRequest(since=Timestamp(seconds=2**60)), "since"),
+    ],
+)
+async def test_filters_that_no_verdict_can_pass_are_refused(
+    tmp_path: Path, request_: pb.WatchVerdictsRequest, field: str
+) -> None:
+    """INVALID_ARGUMENT names the field, instead of a stream that stays empty or shows all."""
+    fields = BadRequest()
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        error = await _refused(VerifierStub(channel).WatchVerdicts(request_).read())
+
+    _details(error).details[1].Unpack(fields)
+    assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
+    assert [field] == [it.field for it in fields.field_violations]
 
 
 async def test_an_unknown_event_is_not_found(tmp_path: Path) -> None:
