@@ -676,6 +676,20 @@ NO_RULES: Final = FilterRules()
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """An event that the ledger is asked to accept.
+
+    Attributes:
+        rules: what may drop it.
+        claim: take it up in the same breath when it is new, as `claim` would.
+    """
+
+    event: VerifyEvent
+    rules: FilterRules = NO_RULES
+    claim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """The latest accepted event of a cohort: its end, and when it was accepted."""
 
@@ -699,7 +713,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The ledger's answer to `accept`.
+    """The ledger's answer to an `Offer`.
 
     Attributes:
         is_new: whether it was stored now.

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
 from sidecar.dialect import ServerDialect
+from sidecar.errors import RequestError
 from sidecar.model import (
     NO_RULES,
     Accepted,
@@ -26,6 +27,7 @@ from sidecar.model import (
     IncidentQuery,
     MediaType,
     ModelProfile,
+    Offer,
     OutboxEntry,
     Overlay,
     Question,
@@ -213,6 +215,17 @@ class Ledger(Part, Protocol):
         Raises:
             Overloaded: the backlog is full.
             StoreUnavailable: the store cannot be written.
+        """
+        ...
+
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Do for each what `accept` does, in their order, with one wait for the disk for all.
+
+        Returns:
+            An answer to each; where `accept` would raise, the error.
+
+        Raises:
+            StoreUnavailable: the store cannot be written; nothing is claimed.
         """
         ...
 

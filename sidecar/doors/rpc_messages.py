@@ -8,7 +8,7 @@ import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidecar.contract.body import parse_json_object
-from sidecar.contract.nvschema import from_protobuf
+from sidecar.contract.nvschema import from_message
 from sidecar.core.intake import kind_of
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import (
@@ -57,11 +57,9 @@ def _content(event: pb.Event) -> tuple[dict[str, Any], EventKind]:
         case "fields":
             return _from_fields(event.fields), EventKind.INCIDENT
         case "incident":
-            payload = event.incident.SerializeToString()
-            return from_protobuf(payload, EventKind.INCIDENT), EventKind.INCIDENT
+            return from_message(event.incident), EventKind.INCIDENT
         case "behavior":
-            payload = event.behavior.SerializeToString()
-            return from_protobuf(payload, EventKind.ALERT), EventKind.ALERT
+            return from_message(event.behavior), EventKind.ALERT
         case "json":
             raw = parse_json_object(event.json, MAX_JSON_DEPTH)
             return raw, kind_of(raw)

@@ -12,12 +12,13 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from sidecar.errors import Overloaded, StoreUnavailable
+from sidecar.errors import Overloaded, RequestError, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
     Accepted,
     EventKind,
     FilterRules,
+    Offer,
     Origin,
     OutboxEntry,
     StoredEvent,
@@ -140,6 +141,10 @@ class RedisLedger:
                 raise _overloaded(waiting, self._max_backlog)
         return Accepted(event.key, is_new=answer == [b"new"])
 
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Do for each what `accept` does; Redis syncs what comes together at once."""
+        return await asyncio.gather(*map(self._answer, offers))
+
     async def claim(self, limit: int) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it gives them back within a beat."""
         return [_to_event(fields) for fields in await self._take("claim", limit)]
@@ -234,6 +239,12 @@ class RedisLedger:
             batch = [_entry_id(entry) for entry in ids[start : start + _REPLAY_BATCH]]
             revived += await self._store.write("replay", now, *batch)
         return revived
+
+    async def _answer(self, offer: Offer) -> Accepted | RequestError:
+        try:
+            return await self.accept(offer.event, claim=offer.claim, rules=offer.rules)
+        except RequestError as error:  # of one; what was claimed for the others has to be known
+            return error
 
     async def _take(self, operation: str, *arguments: Argument) -> Any:
         """Run an operation that claims events; give them back when its answer does not arrive."""

@@ -12,6 +12,7 @@ from sidecar.model import (
     NO_RULES,
     Accepted,
     FilterRules,
+    Offer,
     OutboxEntry,
     StoredEvent,
     VerdictFilter,
@@ -25,6 +26,8 @@ from sidecar.ports import Clock
 from sidecar.settings import LedgerSettings
 
 T = TypeVar("T")
+Identity = tuple[str, int, int]
+"""A row of `identities`: name, seq, position."""
 
 _CLAIM: Final = """
     UPDATE events SET claimed = 1, attempts = attempts + 1
@@ -35,7 +38,7 @@ _CLAIM: Final = """
 """
 _INSERT_EVENT: Final = """
     INSERT INTO events (key, kind, origin, raw, accepted_at, claimed, attempts)
-    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING position
+    VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_VERDICT: Final = """
     INSERT INTO verdicts (key, id, fingerprint, kind, sensor_id, category, outcome, reason, arm,
@@ -111,8 +114,15 @@ class SqliteLedger:
         self, event: VerifyEvent, *, claim: bool = False, rules: FilterRules = NO_RULES
     ) -> Accepted:
         """Store an event, or find that its key is known; its id is remembered either way."""
-        raw = dump(event.raw)
-        return await self._db.write(partial(self._accept, event, raw, claim, rules, self._now()))
+        [answer] = await self.accept_all([Offer(event, rules, claim)])
+        if isinstance(answer, Overloaded):
+            raise answer
+        return answer
+
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | Overloaded]:
+        """Do for each what `accept` does, in one transaction."""
+        rows = [(offer, dump(offer.event.raw)) for offer in offers]
+        return await self._db.write(partial(self._accept_all, rows, self._now()))
 
     async def claim(self, limit: int) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it may leave events claimed until `recover`."""
@@ -181,38 +191,23 @@ class SqliteLedger:
         """Schedule dead letters again, with all their attempts. Returns how many."""
         return await self._db.write(partial(_revive, ids, self._now()))
 
-    def _accept(
-        self,
-        event: VerifyEvent,
-        raw: bytes,
-        claim: bool,
-        rules: FilterRules,
-        now: int,
-        db: Connection,
-    ) -> Accepted:
-        names = (event.key, event.id, event.fingerprint)
-        cohort = select_cohort(db, event, rules)
-        known = next((row for row in cohort if row["key"] == event.key), None)
-        if known is None:
-            dropped = find_drop(db, event, rules, cohort, now)
-            if dropped is not None:
-                return Accepted(event.key, is_new=False, dropped=dropped)
-            self._check_backlog(db)
-            values = (event.key, event.kind, event.origin, raw, now, claim, int(claim))
-            position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
-            _name(db, names, seq=0, position=position)
-            return Accepted(event.key, is_new=True)
-        _name(db, names, seq=known["seq"], position=known["position"])
-        return Accepted(event.key, is_new=False, verdict=_read_verdict(db, known["seq"]))
-
-    def _check_backlog(self, db: Connection) -> None:
-        waiting = db.execute("SELECT events FROM backlog").fetchone()["events"]
-        if waiting >= self._max_backlog:
-            raise Overloaded(
-                f"{waiting} events wait for verification and at most {self._max_backlog} may. Send "
-                "again in a moment; if this lasts, add a model server or raise "
-                "SIDECAR_LEDGER__MAX_BACKLOG."
-            )
+    def _accept_all(
+        self, rows: Sequence[tuple[Offer, bytes]], now: int, db: Connection
+    ) -> list[Accepted | Overloaded]:
+        waiting = _waiting(db)
+        answers: list[Accepted | Overloaded] = []
+        names: list[Identity] = []
+        for offer, raw in rows:
+            known = _find(offer, now, names, db)
+            if known is not None:
+                answers.append(known)
+            elif waiting >= self._max_backlog:
+                answers.append(_overloaded(waiting, self._max_backlog))
+            else:
+                answers.append(_insert(offer, raw, now, names, db))
+                waiting += 1
+        _remember(db, names)
+        return answers
 
     def _now(self) -> int:
         return to_microseconds(self._clock.now())
@@ -272,10 +267,48 @@ def _fetch(
     return lambda db: [convert(row) for row in db.execute(sql, values)]
 
 
-def _name(db: Connection, names: Iterable[str], *, seq: int, position: int) -> None:
-    """Let an event be found under these names."""
-    rows = [(name, seq, position) for name in set(names) if name]
-    db.executemany("INSERT OR IGNORE INTO identities VALUES (?, ?, ?)", rows)
+def _find(offer: Offer, now: int, names: list[Identity], db: Connection) -> Accepted | None:
+    """Answer an offer whose key is known or that a rule drops; None when it is to be stored."""
+    event = offer.event
+    cohort = select_cohort(db, event, offer.rules)
+    known = next((row for row in cohort if row["key"] == event.key), None)
+    if known is None:
+        dropped = find_drop(db, event, offer.rules, cohort, now)
+        return Accepted(event.key, is_new=False, dropped=dropped) if dropped else None
+    names += _named(event, seq=known["seq"], position=known["position"])
+    return Accepted(event.key, is_new=False, verdict=_read_verdict(db, known["seq"]))
+
+
+def _insert(offer: Offer, raw: bytes, now: int, names: list[Identity], db: Connection) -> Accepted:
+    event = offer.event
+    facts = (event.key, event.kind, event.origin, raw, now, offer.claim, int(offer.claim))
+    position = db.execute(_INSERT_EVENT, facts).lastrowid
+    assert position is not None
+    names += _named(event, seq=0, position=position)
+    return Accepted(event.key, is_new=True)
+
+
+def _waiting(db: Connection) -> int:
+    return int(db.execute("SELECT events FROM backlog").fetchone()["events"])
+
+
+def _overloaded(waiting: int, limit: int) -> Overloaded:
+    return Overloaded(
+        f"{waiting} events wait for verification and at most {limit} may. Send again in a moment; "
+        "if this lasts, add a model server or raise SIDECAR_LEDGER__MAX_BACKLOG."
+    )
+
+
+def _named(
+    event: VerifyEvent | VerdictRecord, *, seq: int, position: int = 0
+) -> Iterable[Identity]:
+    """Return the names by which an event is found."""
+    names = {event.key, event.id, event.fingerprint}
+    return [(name, seq, position) for name in names if name]
+
+
+def _remember(db: Connection, names: Iterable[Identity]) -> None:
+    db.executemany("INSERT OR IGNORE INTO identities VALUES (?, ?, ?)", names)
 
 
 def _read_verdict(db: Connection, seq: int) -> VerdictRecord | None:
@@ -314,7 +347,7 @@ def _commit(
         (seq, record.key),
     )
     db.execute("DELETE FROM events WHERE key = ?", (record.key,))
-    _name(db, (record.key, record.id, record.fingerprint), seq=seq, position=0)
+    _remember(db, _named(record, seq=seq))
     shared = {"seq": seq, "fingerprint": _line(record)}
     db.executemany(_INSERT_DELIVERY, [{**shared, "sink": sink} for sink in sinks])
     return seq
