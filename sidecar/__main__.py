@@ -26,6 +26,7 @@ from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
 from sidecar.settings import FILE_VARIABLE, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
+EXIT_DEFECT: Final = 1
 EXIT_FAILED_VERIFICATION: Final = 4
 EXIT_WRONG_USE: Final = 2
 EXIT_NO_START: Final = 3
@@ -76,7 +77,8 @@ def serve(as_json: AsJson = False) -> None:
     configure_logging(log)
     log_remarks()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _run(run_service(settings))
+    if not _run(run_service(settings)):
+        raise typer.Exit(EXIT_DEFECT)
 
 
 @cli.command()

@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
+from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
@@ -49,6 +51,7 @@ from sidecar.parts import (
 from sidecar.ports import Door, Ledger, Part, PromptBook
 from sidecar.settings import Settings
 from sidecar.work.canary import Canary
+from sidecar.work.crew import Crew
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.outbox import Outbox
 from sidecar.work.rtvi_watch import RtviWatch
@@ -64,6 +67,7 @@ class App:
     """Everything that runs, wired once by `build`.
 
     Attributes:
+        crew: what must not end while the service runs.
         owned: what `stop` closes, in this order.
     """
 
@@ -80,6 +84,7 @@ class App:
     ledger: Ledger
     prompts: PromptBook
     meter: PrometheusMeter
+    crew: Crew
     owned: tuple[Closes, ...]
 
     async def prepare(self) -> None:
@@ -100,19 +105,19 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Verify and deliver while the context lasts; then stop in order, within the grace."""
-        outbox = asyncio.create_task(self.outbox.run())
-        levels = asyncio.create_task(self._observe_levels())
-        dispatch = asyncio.create_task(self.dispatcher.run())
-        doors = [asyncio.create_task(door.run()) for door in self.doors]
-        looks = [asyncio.create_task(look.run()) for look in self._looks()]
+        self.crew.start("outbox", self.outbox.run())
+        self.crew.start("levels", self._observe_levels())
+        self.crew.start("dispatcher", self.dispatcher.run())
+        sources = {type(it).__name__: it.run() for it in (*self.doors, *self._looks())}
+        for name, work in sources.items():
+            self.crew.start(name, work)
         try:
             yield
         finally:
-            await asyncio.gather(*map(_cancel, (*doors, *looks)))
-            await _cancel(dispatch)
+            await self.crew.stop(*sources)
+            await self.crew.stop("dispatcher")
             await self.dispatcher.stop(self.settings.http.shutdown_grace_s)
-            await _cancel(levels)
-            await _cancel(outbox)
+            await self.crew.stop()
 
     async def close(self) -> None:
         """Release everything."""
@@ -146,7 +151,11 @@ class App:
         while True:
             with suppress(StoreUnavailable):
                 backlog = await self.ledger.backlog()
-                self.meter.observe(backlog=backlog, in_flight=self.service.slots.taken)
+                self.meter.observe(
+                    backlog=backlog,
+                    queued=self.dispatcher.queued,
+                    in_flight=self.service.slots.taken,
+                )
             await asyncio.sleep(LEVELS_EVERY_S)
 
 
@@ -163,7 +172,7 @@ def build(settings: Settings) -> App:
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
     def hear_of_others() -> None:
-        submitted.ring()
+        dispatcher.look_again()
         feed.miss()
         outbox.notify()
 
@@ -193,11 +202,20 @@ def build(settings: Settings) -> App:
         default_rules=build_default_rules(settings.answers, plugins.functions),
     )
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
+    primary = routing.arms[routing.primary]
+    scheduler = Scheduler(
+        settings.scheduling,
+        clock,
+        settings.verify.max_in_flight,
+        partial(cost_of, plan=primary.plan),
+    )
     dispatcher = Dispatcher(
         ledger,
         intake,
         verifier,
         meter,
+        scheduler,
+        clock,
         sinks=[sink.name for sink in sinks],
         slots=slots,
         submitted=submitted,
@@ -205,7 +223,6 @@ def build(settings: Settings) -> App:
         to_deliver=outbox.notify,
         max_attempts=settings.ledger.max_attempts,
     )
-    primary = routing.arms[routing.primary]
     canary = Canary(
         primary, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
     )
@@ -230,6 +247,7 @@ def build(settings: Settings) -> App:
         clock=clock,
         meter=meter,
         slots=slots,
+        has_line=lambda: dispatcher.has_line,
         begin=dispatcher.begin,
         submitted=submitted,
         feed=feed,
@@ -268,12 +286,16 @@ def build(settings: Settings) -> App:
         ledger=ledger,
         prompts=prompts,
         meter=meter,
+        crew=Crew(),
         owned=owned,
     )
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings) -> bool:
     """Run until a signal says stop.
+
+    Returns:
+        False when a defect ended it.
 
     Raises:
         SettingsError: the service cannot start as configured.
@@ -297,9 +319,12 @@ async def serve(settings: Settings) -> None:
         )
         host, port = listening.getsockname()[:2]
         _log.info("listening", url=f"http://{host}:{port}", arm=settings.ab.primary)
-        await _Server(config).serve(sockets=[listening])
+        server = _Server(config)
+        app.crew.on_broken = server.leave
+        await server.serve(sockets=[listening])
     finally:
         await app.close()
+    return not app.crew.broken
 
 
 class _Server(uvicorn.Server):
@@ -312,6 +337,10 @@ class _Server(uvicorn.Server):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
+
+    def leave(self) -> None:
+        """Stop as after a signal."""
+        self.should_exit = True
 
 
 def _lifespan(app: App) -> Lifespan:
@@ -342,9 +371,3 @@ def _serve_metrics(app: App) -> None:
             f"metrics.port: cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
             "Stop what holds it, set SIDECAR_METRICS__PORT, or SIDECAR_METRICS__ENABLED=false."
         ) from error
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

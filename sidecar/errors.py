@@ -32,6 +32,7 @@ SidecarError
     │   ├── MediaUnreachable, MediaTimeout, MediaForbidden, MediaMissing, MediaEmpty,
     │   │   MediaTooLarge, MediaTooLong, MediaTooManyPixels, MediaTruncated,
     │   │   MediaNotVideo, MediaWithoutVideo, MediaSingleFrame
+    │   ├── MediaNotStored      the disk here has no room for it
     ├── VlmError
     │   ├── VlmTimeout, VlmUnreachable, VlmServerError, VlmInvalidPayload, VlmBusy, VlmRefused
     ├── AnswerError
@@ -45,6 +46,7 @@ SidecarError
     ├── ModelMismatch           the arm's server serves a model of another family
     ├── UnsupportedQuestion     this arm cannot answer this kind of alert
     ├── DeadlineExpired
+    ├── ShedByLoad              not begun: it could not have been decided in time
     ├── Poisoned                the event stopped the process too often
     └── UnexpectedFailure       a defect of ours; the event still ends in a terminal state
 
@@ -286,6 +288,9 @@ class MediaWithoutVideo(MediaError): ...
 class MediaSingleFrame(MediaError): ...
 
 
+class MediaNotStored(MediaError): ...
+
+
 class VlmError(VerificationError):
     """The model's server did not answer with a completion. `detail` is the root cause."""
 
@@ -349,6 +354,9 @@ class UnsupportedQuestion(VerificationError): ...
 
 
 class DeadlineExpired(VerificationError): ...
+
+
+class ShedByLoad(VerificationError): ...
 
 
 class Poisoned(VerificationError): ...
@@ -549,6 +557,13 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         MediaNotVideo: _media("media_not_video", 415),
         MediaWithoutVideo: _media("media_without_video", 422),
         MediaSingleFrame: _media("media_single_frame", 422),
+        MediaNotStored: Row(
+            "media_not_stored",
+            Wording(500, _NOT_COMPLETED),
+            "UNAVAILABLE",
+            retryable=True,
+            source=ErrorSource.MEDIA,
+        ),
         VlmTimeout: _vlm(
             "vlm_timeout",
             (504, "VLM request timed out, {detail}"),
@@ -648,6 +663,14 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             "deadline_expired",
             Wording(503, "{detail}"),
             "DEADLINE_EXCEEDED",
+            retryable=True,
+            source=ErrorSource.VLM,
+            metric="vlm_timeout",
+        ),
+        ShedByLoad: Row(
+            "overloaded",
+            Wording(503, "{detail}"),
+            "RESOURCE_EXHAUSTED",
             retryable=True,
             source=ErrorSource.VLM,
             metric="vlm_timeout",

@@ -597,13 +597,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An accepted event as the ledger keeps it, enough to build the VerifyEvent again."""
+    """An accepted event as the ledger keeps it, enough to build the VerifyEvent again.
+
+    Attributes:
+        position: in the order of acceptance; 0 where it was not asked for.
+    """
 
     key: str
     kind: EventKind
     origin: Origin
     raw: Mapping[str, Any]
     attempt: int = 1
+    position: int = field(default=0, compare=False)
 
 
 MAX_SEQ: Final = 2**63 - 1

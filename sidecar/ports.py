@@ -1,6 +1,6 @@
 """What the core needs from the outside. Protocols only; `sidecar.app` chooses who fulfils them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
@@ -237,8 +237,15 @@ class Ledger(Part, Protocol):
         """
         ...
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
-        """Take up to `limit` undecided events, oldest first, that nobody works on.
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on, oldest first, with `position` above `after`.
+
+        Looking takes nothing: several replicas may see the same events. Positions only grow.
+        """
+        ...
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
+        """Take those of these events that nobody works on, oldest first.
 
         The attempt is counted before the work starts, so that an event which kills the process
         is known as such.
@@ -281,11 +288,27 @@ class Ledger(Part, Protocol):
         """Return how many accepted events are undecided."""
         ...
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(
+        self,
+        sink: str,
+        now: datetime,
+        limit: int,
+        *,
+        horizon: datetime | None = None,
+        skip: Collection[int] = (),
+    ) -> Sequence[OutboxEntry]:
         """List deliveries whose time has come, oldest first.
 
         Of several deliveries about one fingerprint only the oldest that is neither sent nor dead
         is listed, so that a sink gets them in the order of their commits.
+
+        Args:
+            sink: the name of a sink.
+            now: deliveries that are scheduled up to this time are due.
+            limit: how many to list at most.
+            horizon: so are those that are scheduled for later than this, which nobody does: the
+                clock was ahead.
+            skip: ids of deliveries that the caller has in hand.
         """
         ...
 
@@ -424,7 +447,11 @@ class Meter(Protocol):
         """A sink took an entry or did not."""
         ...
 
-    def observe(self, *, backlog: int, in_flight: int) -> None:
+    def begun(self, waited_s: float) -> None:
+        """Work on an event began, after it had waited in line."""
+        ...
+
+    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
         """Levels of the moment."""
         ...
 

@@ -57,6 +57,15 @@ def _texts(value: object) -> object:
     return {str(key).lower(): str(item) for key, item in value.items()}
 
 
+def _check_distinct(**places: str) -> None:
+    """Refuse one place for two things, such as one topic for incidents and alerts."""
+    names = list(places.values())
+    shared = next((name for name in names if names.count(name) > 1), None)
+    if shared is not None:
+        twice = " and ".join(f"`{key}`" for key, name in places.items() if name == shared)
+        raise ValueError(f"{twice} are both {shared!r}; give each a name of its own")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -186,6 +195,39 @@ class VerifySettings(_Section):
     verdict; both answers are recorded."""
 
 
+def _by_lower_name(value: object) -> object:
+    """Let names be written in any case."""
+    return (
+        {str(key).lower(): it for key, it in value.items()} if isinstance(value, Mapping) else value
+    )
+
+
+class SchedulingSettings(_Section):
+    """Which event is next, and which one is too late. VSS takes them as they come, however late."""
+
+    deadline_s: float = Field(default=600.0, gt=0)
+    """An event that is not decided so long after it was taken in ends as `deadline_expired`. A
+    restart of the service begins the time anew."""
+    deadlines: Annotated[
+        dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_by_lower_name)
+    ] = Field(default={})
+    """The same for single categories, such as `{"collision": 30}`."""
+    priority: int = Field(default=5, ge=0, le=9)
+    """How urgent an event is; 0 is the most urgent. Less urgent ones wait for all others."""
+    priorities: Annotated[
+        dict[str, Annotated[int, Field(ge=0, le=9)]], BeforeValidator(_by_lower_name)
+    ] = Field(default={})
+    """The same for single categories, such as `{"collision": 0}`."""
+    ageing_s: float = Field(default=30.0, gt=0)
+    """Each time an event has waited so long, it counts as one step more urgent."""
+    shed: bool = True
+    """End an event at once, as `overloaded`, when it cannot be decided before its deadline by what
+    is in line before it and by how long events took lately."""
+    max_queued: int = Field(default=4096, ge=1)
+    """Events in line, among which sensors get equal shares; further ones stay in the ledger, in the
+    order in which they came."""
+
+
 class MediaSettings(_Section):
     """Clips and pictures."""
 
@@ -299,6 +341,15 @@ class KafkaSettings(_Section):
     options: dict[str, SecretStr] = Field(default={})
     """Further properties of librdkafka, such as `security.protocol` and `sasl.username`."""
 
+    @model_validator(mode="after")
+    def _topics(self) -> Self:
+        _check_distinct(
+            incidents_topic=self.incidents_topic,
+            alerts_topic=self.alerts_topic,
+            dead_letter_topic=self.dead_letter_topic,
+        )
+        return self
+
 
 class StreamsSettings(_Section):
     """Incidents and alerts from Redis Streams."""
@@ -324,6 +375,15 @@ class StreamsSettings(_Section):
     A reader that is alive and waits for room keeps its entries."""
     max_deliveries: int = Field(default=5, ge=1)
     """Entries that were delivered so often without being stored go to the dead letters."""
+
+    @model_validator(mode="after")
+    def _streams(self) -> Self:
+        _check_distinct(
+            incidents_stream=self.incidents_stream,
+            alerts_stream=self.alerts_stream,
+            dead_letter_stream=self.dead_letter_stream,
+        )
+        return self
 
 
 class EndTimeDeltaSettings(_Section):
@@ -543,6 +603,11 @@ class StreamsSinkSettings(_Section):
     timeout_s: float = Field(default=5.0, ge=0.1)
     """Time for one exchange (VSS: 5)."""
 
+    @model_validator(mode="after")
+    def _streams(self) -> Self:
+        _check_distinct(incidents_stream=self.incidents_stream, alerts_stream=self.alerts_stream)
+        return self
+
 
 class SinkSettings(_Section):
     """Where verdicts go besides the API."""
@@ -715,6 +780,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     ledger: LedgerSettings = LedgerSettings()
     verify: VerifySettings = VerifySettings()
+    scheduling: SchedulingSettings = SchedulingSettings()
     media: MediaSettings = MediaSettings()
     vst: VstSettings = VstSettings()
     kafka: KafkaSettings = KafkaSettings()

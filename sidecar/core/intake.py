@@ -3,14 +3,15 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 import orjson
+from pydantic_core import PydanticCustomError
 
 from sidecar.contract.body import validate
-from sidecar.contract.event import BehaviorRecord, IncidentBody, OnDemandBody
+from sidecar.contract.event import BehaviorRecord, IncidentBody, OnDemandBody, parse_timestamp
 from sidecar.core.identity import (
     cohort_key,
     fingerprint,
@@ -22,6 +23,7 @@ from sidecar.core.identity import (
 from sidecar.errors import MediaRoute
 from sidecar.model import EventKind, MediaRequest, MediaType, Origin, StoredEvent, VerifyEvent
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})
 """services/alert, direct media: the formats that VSS takes for pictures."""
 
@@ -70,6 +72,31 @@ class Intake:
         else:
             event = self.read(stored.raw, stored.kind)
         return replace(event, key=stored.key, attempt=stored.attempt)
+
+    def salvage(self, stored: StoredEvent) -> VerifyEvent:
+        """Return what is left of a stored event that is none any more, as after an upgrade."""
+        raw = stored.raw
+        sensor = text(raw.get("sensorId") or value_at(raw, ("sensor", "id")))
+        module = value_at(raw, ("analyticsModule", "id"))
+        try:
+            timestamp = parse_timestamp(raw.get("timestamp"))
+        except PydanticCustomError:
+            timestamp = _EPOCH
+        document_id = fingerprint(stored.kind, raw, timestamp)
+        return VerifyEvent(
+            key=stored.key,
+            id=text(raw.get("id")) or document_id,
+            fingerprint=document_id,
+            kind=stored.kind,
+            origin=stored.origin,
+            raw=raw,
+            sensor_id=sensor,
+            category=text(raw.get("category") or module),
+            timestamp=timestamp,
+            end=timestamp,
+            media=MediaRequest(MediaRoute.RECORDER),
+            attempt=stored.attempt,
+        )
 
     def _read_incident(self, raw: Mapping[str, Any]) -> VerifyEvent:
         body = validate(IncidentBody, raw)

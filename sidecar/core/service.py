@@ -49,6 +49,7 @@ class Service:
         parts: everything that must work for the service to be ready, by name.
         sinks: where verdicts go, by name; one that is down delays only itself.
         slots: places for events being verified.
+        has_line: tells whether events wait for a place already.
         begin: starts the verification of a claimed event, whose place is taken.
         submitted: rung when an accepted event waits to be claimed.
         feed: the latest verdicts.
@@ -63,6 +64,7 @@ class Service:
     clock: Clock
     meter: Meter
     slots: Slots
+    has_line: Callable[[], bool]
     begin: Callable[[VerifyEvent], None]
     submitted: Bell
     feed: Feed
@@ -190,8 +192,8 @@ class Service:
         return await asyncio.shield(asyncio.create_task(self._admit(offers)))
 
     async def _admit(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
-        """Store events; those that find a place free begin without another trip to the ledger."""
-        places = self.slots.take(len(offers))
+        """Store events; those that find a place free while nobody waits for it begin at once."""
+        places = 0 if self.has_line() else self.slots.take(len(offers))
         claiming = [replace(offer, claim=True) for offer in offers[:places]]
         begun = 0
         try:

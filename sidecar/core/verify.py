@@ -1,6 +1,7 @@
 """The use case: look at one event and say how it ends."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -34,16 +35,22 @@ class Verifier:
     default_system: str = ""
     default_rules: AnswerRules = PLAIN_RULES
 
-    async def verify(self, event: VerifyEvent) -> Verdict:
-        """Decide an event. Every failure of the outside world ends as a verdict with an error."""
+    async def verify(self, event: VerifyEvent, *, within_s: float = math.inf) -> Verdict:
+        """Decide an event. Every failure of the outside world ends as a verdict with an error.
+
+        Args:
+            event: to decide.
+            within_s: how much time it has left, where that is less than `deadline_s`.
+        """
         begun = self.clock.monotonic()
+        allowed_s = min(self.deadline_s, within_s)
         verdict = self._draft(event, self.routing.choose(event))
         try:
-            async with asyncio.timeout(self.deadline_s), aclosing(self._stages(verdict)) as stages:
+            async with asyncio.timeout(allowed_s), aclosing(self._stages(verdict)) as stages:
                 async for reached in stages:
                     verdict = reached
         except TimeoutError:
-            late = DeadlineExpired(f"No verdict within {self.deadline_s:g} s.")
+            late = DeadlineExpired(f"No verdict within {allowed_s:.3g} s.")
             verdict = replace(verdict, finding=None, error=late)
         except VerificationError as error:
             verdict = replace(with_reason(verdict, error), finding=None, error=error)

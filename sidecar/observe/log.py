@@ -2,10 +2,21 @@
 
 import logging
 import sys
+from contextlib import suppress
 
 import structlog
 
 from sidecar.settings import LogSettings
+
+
+class _LineLogger(structlog.PrintLogger):
+    """Loses a line that cannot be written: a full disk must not stop what the line tells about."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 def configure_logging(settings: LogSettings) -> None:
@@ -26,6 +37,6 @@ def configure_logging(settings: LogSettings) -> None:
             *(rendering if settings.format == "json" else [as_text]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _LineLogger(sys.stderr),
         cache_logger_on_first_use=True,
     )

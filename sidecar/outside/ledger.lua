@@ -40,6 +40,14 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local function set_of(members)
+  local set = {}
+  for _, member in ipairs(members) do
+    set[member] = true
+  end
+  return set
+end
+
 -- Replicas and their leases ---------------------------------------------------------------------
 
 local function enlist(me, lease_ms)
@@ -66,12 +74,21 @@ local function retire(replica)
   return move(key_of('held', replica), key_of('waiting'))
 end
 
+-- When the server's clock is set back, leases seem to last for as long as it was set back. A lease
+-- that is much longer than ours is none.
+local function shorten_leases(now, lease_ms)
+  local replicas, longest = key_of('replicas'), now + 2 * lease_ms
+  for _, replica in ipairs(call('ZRANGEBYSCORE', replicas, '(' .. longest, '+inf')) do
+    call('ZADD', replicas, now + lease_ms, replica)
+  end
+end
+
 -- A lease may also run out because Redis was away, and then its replica renews it within a beat.
-local function retire_dead(grace_ms)
-  local now, count = now_ms(), 0
+local function retire_dead(now, grace_ms)
+  local count = 0
   for _, replica in ipairs(call('ZRANGEBYSCORE', key_of('replicas'), '-inf', now)) do
-    local since = call('HGET', key_of('suspects'), replica)
-    if not since then
+    local since = tonumber(call('HGET', key_of('suspects'), replica) or now + 1)
+    if since > now then
       call('HSET', key_of('suspects'), replica, now)
     elseif now - since >= grace_ms then
       count = count + retire(replica)
@@ -81,9 +98,11 @@ local function retire_dead(grace_ms)
 end
 
 function op.beat(me, lease_ms, grace_ms)
-  local is_new = call('ZADD', key_of('replicas'), now_ms() + lease_ms, me)
+  local now = now_ms()
+  local is_new = call('ZADD', key_of('replicas'), now + lease_ms, me)
   call('HDEL', key_of('suspects'), me)
-  local count = retire_dead(tonumber(grace_ms))
+  shorten_leases(now, lease_ms)
+  local count = retire_dead(now, tonumber(grace_ms))
   local seq = call('GET', key_of('seq')) or 0
   return {is_new, count, call('ZCARD', key_of('waiting')), tonumber(seq)}
 end
@@ -123,7 +142,8 @@ local function name(identity, seq, position, key)
 end
 
 local function stored_event(key)
-  return call('HMGET', key_of('event', key), 'key', 'kind', 'origin', 'raw', 'attempts')
+  return call('HMGET', key_of('event', key), 'key', 'kind', 'origin', 'raw', 'attempts',
+    'position')
 end
 
 function op.lookup(identity)
@@ -209,16 +229,33 @@ function op.accept(key, id, fingerprint, kind, origin, raw, rules, max_backlog, 
   return {answer}
 end
 
-function op.claim(limit, me, lease_ms, ticket)
+function op.waiting(after, limit)
+  local found = {}
+  local keys = call('ZRANGEBYSCORE', key_of('waiting'), '(' .. after, '+inf', 'LIMIT', 0, limit)
+  for i, key in ipairs(keys) do
+    found[i] = stored_event(key)
+  end
+  return found
+end
+
+function op.claim(keys, me, lease_ms, ticket)
+  local free = {}
+  for _, key in ipairs(cjson.decode(keys)) do
+    local position = call('ZSCORE', key_of('waiting'), key)
+    if position then
+      free[#free + 1] = {tonumber(position), key}
+    end
+  end
+  table.sort(free, function(one, other) return one[1] < other[1] end)
   enlist(me, lease_ms)
   local claimed = {}
-  local popped = call('ZPOPMIN', key_of('waiting'), limit)
-  for i = 1, #popped, 2 do
-    local key, position = popped[i], popped[i + 1]
+  for i, it in ipairs(free) do
+    local position, key = unpack(it)
+    call('ZREM', key_of('waiting'), key)
     call('ZADD', key_of('held', me), position, key)
     call('HINCRBY', key_of('event', key), 'attempts', 1)
     call('HSET', key_of('event', key), 'ticket', ticket)
-    claimed[#claimed + 1] = stored_event(key)
+    claimed[i] = stored_event(key)
   end
   return claimed
 end
@@ -236,10 +273,7 @@ end
 
 -- Undo claims whose answers never arrived.
 function op.disown(me, ...)
-  local tickets, count = {}, 0
-  for _, ticket in ipairs({...}) do
-    tickets[ticket] = true
-  end
+  local tickets, count = set_of({...}), 0
   for _, key in ipairs(call('ZRANGE', key_of('held', me), 0, -1)) do
     if tickets[call('HGET', key_of('event', key), 'ticket')] then
       count = count + op.release(key, me)
@@ -372,15 +406,23 @@ local function stored_entries(ids)
   return entries
 end
 
-function op.due(sink, now, limit, me, lease_ms)
+-- What is scheduled behind `horizon` was scheduled by a clock that was ahead: it is due as well.
+function op.due(sink, now, horizon, limit, me, lease_ms, ...)
   enlist(me, lease_ms)
-  local due, sending = key_of('due', sink), key_of('sending', me, sink)
-  local ids = call('ZRANGE', sending, 0, limit - 1)
-  local fresh = call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit - #ids)
-  for i = 1, #fresh, 2 do
-    call('ZREM', due, fresh[i])
-    call('ZADD', sending, fresh[i + 1], fresh[i])
-    ids[#ids + 1] = fresh[i]
+  local due, sending, in_hand, ids = key_of('due', sink), key_of('sending', me, sink), set_of({...}), {}
+  for _, id in ipairs(call('ZRANGE', sending, 0, -1)) do
+    if not in_hand[id] and #ids < tonumber(limit) then
+      ids[#ids + 1] = id
+    end
+  end
+  for _, span in ipairs({{'-inf', now}, {'(' .. horizon, '+inf'}}) do
+    local from, to = unpack(span)
+    local fresh = call('ZRANGEBYSCORE', due, from, to, 'WITHSCORES', 'LIMIT', 0, limit - #ids)
+    for i = 1, #fresh, 2 do
+      call('ZREM', due, fresh[i])
+      call('ZADD', sending, fresh[i + 1], fresh[i])
+      ids[#ids + 1] = fresh[i]
+    end
   end
   return stored_entries(ids)
 end

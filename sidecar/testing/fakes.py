@@ -55,7 +55,10 @@ class NullMeter:
     def delivered(self, sink: str, *, ok: bool) -> None:
         """Ignore it."""
 
-    def observe(self, *, backlog: int, in_flight: int) -> None:
+    def begun(self, waited_s: float) -> None:
+        """Ignore it."""
+
+    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
         """Ignore it."""
 
 

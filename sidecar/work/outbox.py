@@ -106,7 +106,12 @@ class _Lane:
         """Start the deliveries that are due; returns how many."""
         self._settled.clear()
         now = self._clock.now()
-        entries = await self._persist(lambda: self._ledger.due(self._sink.name, now, BATCH))
+        horizon = now + timedelta(seconds=self._settings.backoff_max_s)
+        entries = await self._persist(
+            lambda: self._ledger.due(
+                self._sink.name, now, BATCH, horizon=horizon, skip=self._in_flight
+            )
+        )
         # An entry may have been settled after the ledger looked and before it answered.
         busy = self._in_flight.keys() | self._settled
         fresh = [entry for entry in entries if entry.id not in busy]

@@ -36,7 +36,6 @@ class Account:
     Attributes:
         places: the terminal records of events, by place.
         dead: dead letters of the doors, by mark.
-        vanished: marks of records that Kafka confirmed and then had no more, for any client.
         undelivered: verdict keys that sinks refused for good, by sink.
         lag: records that Kafka's group has not committed.
         pending: entries that Redis's group has not acknowledged.
@@ -45,7 +44,6 @@ class Account:
     book: Book
     places: Mapping[str, Arrivals]
     dead: Counter[str]
-    vanished: frozenset[str] = frozenset()
     undelivered: Mapping[str, list[str]] = field(default_factory=dict)
     lag: int = 0
     pending: int = 0
@@ -60,8 +58,7 @@ class Account:
             if entry.offer.mark not in arrivals.contents and entry.offer.mark not in self.dead
         ]
         poison = self.book.accepted(poison=True)
-        missing += [(it, "dead letters") for it in poison if it.offer.mark not in self.dead]
-        return [(it, place) for it, place in missing if it.offer.mark not in self.vanished]
+        return missing + [(it, "dead letters") for it in poison if it.offer.mark not in self.dead]
 
     @property
     def wrong(self) -> dict[str, list[str]]:
@@ -101,7 +98,6 @@ class Account:
                 f"written again under their key: {_count(again)}"
             ),
             f"  lost                    {len({it.offer.mark for it, _ in self.lost})}",
-            f"  lost by the broker      {len(self.vanished)}",
             f"  unknown                 {len(self.wrong.get('unknown', ()))}",
             f"  decided twice           {len(self.wrong.get('decided twice', ()))}",
             f"  Kafka lag               {self.lag}",
@@ -127,10 +123,6 @@ async def take_account(world: World, book: Book) -> Account:
     """Look at every place where events end."""
     reader = KafkaReader(world.kafka.bootstrap_servers)
     dead = await asyncio.to_thread(reader.dead)
-    offered = await asyncio.to_thread(reader.offered)
-    vanished = frozenset(
-        mark for mark, it in book.entries.items() if it.door == "kafka" and it.accepted
-    ).difference(offered)
     await world.wait_until_up()
     places = {"ledger": await in_api(world.urls[0])}
     pending = 0
@@ -143,8 +135,7 @@ async def take_account(world: World, book: Book) -> Account:
             dead += await dead_in_streams(redis)
             pending = await pending_in_streams(redis)
     lag = await asyncio.to_thread(reader.lag, world.group)
-    undelivered = await _undelivered(world)
-    return Account(book, places, dead, vanished, undelivered, lag, pending)
+    return Account(book, places, dead, await _undelivered(world), lag, pending)
 
 
 async def settle(world: World, book: Book) -> Account:

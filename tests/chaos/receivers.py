@@ -180,10 +180,6 @@ class KafkaReader:
         """Return how often each mark is among the dead letters."""
         return Counter(_bytes(message.key()).decode() for message in self._read(DEAD_LETTERS))
 
-    def offered(self) -> set[str]:
-        """Return the marks of all records that the broker still has for the service to read."""
-        return {_bytes(one.key()).decode() for topic in INCOMING for one in self._read(topic)}
-
     def lag(self, group: str) -> int:
         """Return how many records a group has not committed."""
         return sum(1 for topic in INCOMING for _ in self._read(topic, group))

@@ -29,7 +29,7 @@ async def test_every_accepted_event_has_exactly_one_end(which: str, tmp_path: Pa
     assert report.is_right, str(report)
     assert report.kills >= KILLS
     assert len(report.happened) >= DEALT
-    assert len(report.account.book.accepted()) - len(report.account.vanished) > SECONDS
+    assert len(report.account.book.accepted()) > SECONDS
 
 
 def _accepted(*marks: str) -> Book:
@@ -45,17 +45,6 @@ def _arrived(*marks: str) -> Arrivals:
     for number, mark in enumerate(marks):
         found.add({"info": {MARK: mark.partition(" ")[0], "verdict": "confirmed"}, "n": number})
     return found
-
-
-def test_what_the_broker_lost_is_not_the_services_loss() -> None:
-    """A record that no client can read any more has no end, and is counted apart."""
-    book = _accepted("a", "b", "poison")
-    account = Account(
-        book, {"ledger": _arrived("a")}, Counter(["poison"]), vanished=frozenset({"b"})
-    )
-
-    assert account.is_right
-    assert "  lost by the broker      1" in account.lines()
 
 
 @pytest.mark.parametrize(
