@@ -703,6 +703,10 @@ class StoredEvent:
     position: int = field(default=0, compare=False)
 
 
+MAX_SEQ: Final = 2**63 - 1
+"""What a ledger counts to."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
     """A committed verdict.
@@ -769,6 +773,20 @@ NO_RULES: Final = FilterRules()
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """An event that the ledger is asked to accept.
+
+    Attributes:
+        rules: what may drop it.
+        claim: take it up in the same breath when it is new, as `claim` would.
+    """
+
+    event: VerifyEvent
+    rules: FilterRules = NO_RULES
+    claim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """The latest accepted event of a cohort: its end, and when it was accepted."""
 
@@ -792,7 +810,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The ledger's answer to `accept`.
+    """The ledger's answer to an `Offer`.
 
     Attributes:
         is_new: whether it was stored now.

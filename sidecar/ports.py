@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Protocol
 from sidecar.audit import Attribution, AuditEntry
 from sidecar.compared import ComparedEvent, ComparedFilter, Label
 from sidecar.dialect import ServerDialect
+from sidecar.errors import RequestError
 from sidecar.model import (
     NO_RULES,
     Accepted,
@@ -30,6 +31,7 @@ from sidecar.model import (
     LeftOut,
     MediaType,
     ModelProfile,
+    Offer,
     OutboxEntry,
     Overlay,
     Question,
@@ -223,6 +225,17 @@ class Ledger(Part, Protocol):
         Raises:
             Overloaded: the backlog is full.
             StoreUnavailable: the store cannot be written.
+        """
+        ...
+
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Do for each what `accept` does, in their order, with one wait for the disk for all.
+
+        Returns:
+            An answer to each; where `accept` would raise, the error.
+
+        Raises:
+            StoreUnavailable: the store cannot be written; nothing is claimed.
         """
         ...
 

@@ -45,12 +45,13 @@ from sidecar.doors.audit import audit_router
 from sidecar.doors.body_limit import BodyLimit, Limit
 from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
 from sidecar.doors.labels import labels_router
-from sidecar.doors.openai import openai_router
+from sidecar.doors.openai import is_openai, not_offered, openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
+from sidecar.doors.unrouted import allowed_methods, explain_unreadable
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
-from sidecar.model import EventKind, Outcome, StoredEvent, VerdictFilter
+from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
 from sidecar.ports import AuditTrail
 from sidecar.settings import HttpSettings, MetricsSettings
 
@@ -223,7 +224,7 @@ def _verdict_router(service: Service) -> APIRouter:
     async def list_verdicts(
         wanted: Wanted,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1)] = None,
+        cursor: Annotated[int | None, Query(ge=1, le=MAX_SEQ)] = None,
     ) -> Response:
         """List verdicts, newest first. Times compare with the event's `timestamp`."""
         records = await service.ledger.query(wanted, limit=limit, before=cursor)
@@ -239,7 +240,7 @@ def _verdict_router(service: Service) -> APIRouter:
     @router.get("/stream", response_class=EventSourceResponse)
     async def stream_verdicts(
         wanted: Wanted,
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+        last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
     ) -> AsyncIterator[ServerSentEvent]:
         """Follow verdicts as they are decided; `Last-Event-ID` resumes without a gap."""
         async for record in service.follow(wanted, last_event_id):
@@ -308,7 +309,11 @@ def _health_router(
         )
         return _json(503 if problem else 200, body)
 
-    @router.get("/metrics", response_class=PlainTextResponse)
+    @router.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses={404: {"description": "Off", "content": {"text/plain": {}}}},
+    )
     async def where_metrics_are(request: Request) -> Response:
         """Answer a Prometheus as VSS 2.4 does; point everybody else to the endpoint."""
         if not metrics.enabled:
@@ -353,9 +358,16 @@ def _translate_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == HTTPStatus.BAD_REQUEST:
+            return await refused(request, explain_unreadable(error))
+        if is_openai(request):
+            return not_offered(request, error.status_code, allowed_methods(request))
         phrase = HTTPStatus(error.status_code).phrase
         message = f"{phrase}: {request.method} {request.url.path}; see /docs."
-        return answer(error.status_code, phrase.lower().replace(" ", "_"), message, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(allowed_methods(request))
+        return answer(error.status_code, phrase.lower().replace(" ", "_"), message, headers)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:

@@ -8,10 +8,11 @@ import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidecar.contract.body import parse_json_object
-from sidecar.contract.nvschema import from_protobuf
+from sidecar.contract.nvschema import from_message
 from sidecar.core.intake import kind_of
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import (
+    MAX_SEQ,
     EventKind,
     Frame,
     Outcome,
@@ -56,11 +57,9 @@ def _content(event: pb.Event) -> tuple[dict[str, Any], EventKind]:
         case "fields":
             return _from_fields(event.fields), EventKind.INCIDENT
         case "incident":
-            payload = event.incident.SerializeToString()
-            return from_protobuf(payload, EventKind.INCIDENT), EventKind.INCIDENT
+            return from_message(event.incident), EventKind.INCIDENT
         case "behavior":
-            payload = event.behavior.SerializeToString()
-            return from_protobuf(payload, EventKind.ALERT), EventKind.ALERT
+            return from_message(event.behavior), EventKind.ALERT
         case "json":
             raw = parse_json_object(event.json, MAX_JSON_DEPTH)
             return raw, kind_of(raw)
@@ -96,8 +95,10 @@ def read_filter(request: pb.WatchVerdictsRequest) -> VerdictFilter:
     """Read which verdicts to follow.
 
     Raises:
-        InvalidRequest: a time lies outside of the calendar.
+        InvalidRequest: a time lies outside of the calendar, or there is no such outcome.
     """
+    if request.outcome and request.outcome not in _WANTED:
+        raise _invalid("outcome", "enum", f"There is no outcome {request.outcome}.")
     return VerdictFilter(
         request.sensor_id,
         request.category,
@@ -105,6 +106,19 @@ def read_filter(request: pb.WatchVerdictsRequest) -> VerdictFilter:
         _moment("since", request.since) if request.HasField("since") else None,
         _moment("until", request.until) if request.HasField("until") else None,
     )
+
+
+def read_after(request: pb.WatchVerdictsRequest) -> int | None:
+    """Read the resume token; None starts with the next verdict.
+
+    Raises:
+        InvalidRequest: no verdict ever had it.
+    """
+    if not request.HasField("after"):
+        return None
+    if request.after > MAX_SEQ:
+        raise _invalid("after", "less_than_equal", "Send the `seq` of a verdict, or leave it out.")
+    return request.after
 
 
 def write_verdict(record: VerdictRecord) -> pb.Verdict:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +13,7 @@ from sidecar.contract.enrich import record_of
 from sidecar.core.routing import Arm, Switchboard
 from sidecar.core.service import Service, Submission
 from sidecar.doors.rpc_messages import (
+    read_after,
     read_event,
     read_filter,
     read_frames,
@@ -25,7 +26,7 @@ from sidecar.doors.rpc_probes import model_of
 from sidecar.doors.rpc_refusals import Context, refusing, refusing_stream
 from sidecar.doors.rpc_waiting import Waiting
 from sidecar.errors import InvalidRequest, Issue, Overloaded, RequestError
-from sidecar.model import Verdict, VerdictRecord, VerifyEvent
+from sidecar.model import EventKind, Verdict, VerdictRecord, VerifyEvent
 from sidecar.pb.v1 import verifier_pb2 as pb
 from sidecar.pb.v1.verifier_pb2_grpc import VerifierServicer
 from sidecar.ports import InlineMedia
@@ -35,10 +36,13 @@ AT_ONCE: Final = 256
 AHEAD: Final = 8
 """Groups of them that a stream may be ahead of its acknowledgements."""
 DRY_RUN: Final = "dry-run:"
+_INLINE: Final = frozenset({"frames", "clip"})
 
 _log = structlog.get_logger()
 
 Raw = Mapping[str, Any]
+Answer = Submission | RequestError | None
+"""What became of an event of a stream; None is a defect of ours."""
 Groups = asyncio.Queue[asyncio.Task[pb.SubmitStreamResponse] | None]
 _UNEXPECTED: Final = pb.Refusal(
     code="INTERNAL", reason="unexpected", message="Internal server error occurred."
@@ -107,8 +111,7 @@ class VerifierService(VerifierServicer):
     ) -> AsyncGenerator[pb.WatchVerdictsResponse]:
         """Follow verdicts."""
         del context
-        after = request.after if request.HasField("after") else None
-        async for record in self.service.follow(read_filter(request), after):
+        async for record in self.service.follow(read_filter(request), read_after(request)):
             if record is not None:
                 yield pb.WatchVerdictsResponse(verdict=write_verdict(record))
 
@@ -159,30 +162,59 @@ class VerifierService(VerifierServicer):
         finally:
             groups.put_nowait(None)
 
-    async def _acknowledge(self, events: Iterable[pb.StreamedEvent]) -> pb.SubmitStreamResponse:
+    async def _acknowledge(self, group: Sequence[pb.StreamedEvent]) -> pb.SubmitStreamResponse:
         """Accept events together, so that they share the waits for the disk."""
-        return pb.SubmitStreamResponse(acks=await asyncio.gather(*map(self._ack, events)))
-
-    async def _ack(self, streamed: pb.StreamedEvent) -> pb.Ack:
+        answers: Sequence[Answer]
         try:
-            taken = await self._submit(streamed.event)
+            answers = await self._submit_all([streamed.event for streamed in group])
         except RequestError as error:
-            return pb.Ack(sequence=streamed.sequence, refusal=write_refusal(error))
-        except Exception:  # noqa: BLE001 - an event that meets a defect must not stop the others
+            answers = [error] * len(group)
+        except Exception:  # noqa: BLE001 - one event that meets a defect must not stop the others
+            _log.exception("events_failed")
+            answers = await asyncio.gather(*(self._submit_guarded(it.event) for it in group))
+        pairs = zip(group, answers, strict=True)
+        return pb.SubmitStreamResponse(acks=[_ack(it.sequence, answer) for it, answer in pairs])
+
+    async def _submit_guarded(self, event: pb.Event) -> Answer:
+        try:
+            return await self._submit(event)
+        except RequestError as error:
+            return error
+        except Exception:  # noqa: BLE001 - as above
             _log.exception("event_failed")
-            return pb.Ack(sequence=streamed.sequence, refusal=_UNEXPECTED)
-        return pb.Ack(sequence=streamed.sequence, receipt=_receipt(taken))
+            return None
 
     async def _submit(self, event: pb.Event) -> Submission:
-        raw, kind = read_event(event)
-        if event.WhichOneof("media") not in {"frames", "clip"}:
-            return await self.service.submit(raw, kind)
-        key = self.service.intake.read(raw, kind).key
-        name = await self._keep(key, event)
-        taken = await self.service.submit(with_media(raw, "video_path", name), kind)
-        if taken.dropped:
-            await self._media().forget(name, key)
-        return taken
+        [answer] = await self._submit_all([event])
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer
+
+    async def _submit_all(self, events: Sequence[pb.Event]) -> Sequence[Submission | RequestError]:
+        """Accept events, with one wait for the disk for all."""
+        if any(map(_has_inline, events)):
+            read = await asyncio.gather(*map(self._read_with_media, events))
+        else:
+            read = [_read(event) for event in events]
+        offered = [it for it in read if isinstance(it, _Read)]
+        taken = await self.service.submit_all([(it.raw, it.kind) for it in offered])
+        for it, answer in zip(offered, taken, strict=True):
+            if it.media and isinstance(answer, Submission) and answer.dropped:
+                await self._media().forget(it.media, answer.event.key)
+        answers = iter(taken)
+        return [next(answers) if isinstance(it, _Read) else it for it in read]
+
+    async def _read_with_media(self, event: pb.Event) -> "_Read | RequestError":
+        """Read an event, and keep the media that came with it before it is accepted."""
+        read = _read(event)
+        if isinstance(read, RequestError) or not _has_inline(event):
+            return read
+        try:
+            key = self.service.intake.read(read.raw, read.kind).key
+            name = await self._keep(key, event)
+            return _Read(with_media(read.raw, "video_path", name), read.kind, name)
+        except RequestError as error:
+            return error
 
     async def _try(self, event: pb.Event) -> VerdictRecord:
         """Decide an event that is not kept; the work ends with the call.
@@ -205,7 +237,7 @@ class VerifierService(VerifierServicer):
 
     @asynccontextmanager
     async def _kept_for_now(self, raw: Raw, event: pb.Event) -> AsyncGenerator[Raw]:
-        if event.WhichOneof("media") not in {"frames", "clip"}:
+        if not _has_inline(event):
             yield raw
             return
         key = f"{DRY_RUN}{uuid.uuid4()}"
@@ -239,6 +271,33 @@ class VerifierService(VerifierServicer):
                 "set: every clip comes from VST."
             )
         return self.media
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An event as the service takes it, and the name of the media that were kept for it."""
+
+    raw: Raw
+    kind: EventKind
+    media: str = ""
+
+
+def _has_inline(event: pb.Event) -> bool:
+    return event.WhichOneof("media") in _INLINE
+
+
+def _read(event: pb.Event) -> _Read | RequestError:
+    try:
+        return _Read(*read_event(event))
+    except RequestError as error:
+        return error
+
+
+def _ack(sequence: int, answer: Answer) -> pb.Ack:
+    if isinstance(answer, Submission):
+        return pb.Ack(sequence=sequence, receipt=_receipt(answer))
+    refusal = _UNEXPECTED if answer is None else write_refusal(answer)
+    return pb.Ack(sequence=sequence, refusal=refusal)
 
 
 def _receipt(taken: Submission) -> pb.Receipt:

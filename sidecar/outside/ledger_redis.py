@@ -13,12 +13,13 @@ import orjson
 import structlog
 
 from sidecar.audit import Attribution
-from sidecar.errors import Overloaded, StoreUnavailable
+from sidecar.errors import RequestError, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
     Accepted,
     EventKind,
     FilterRules,
+    Offer,
     Origin,
     OutboxEntry,
     StoredEvent,
@@ -27,7 +28,7 @@ from sidecar.model import (
     VerifyEvent,
 )
 from sidecar.outside.audit import dump_entry, replayed
-from sidecar.outside.ledger_rows import NEVER, dump, dump_record, load_record
+from sidecar.outside.ledger_rows import NEVER, dump, dump_record, load_record, overloaded
 from sidecar.outside.marks import pack_rules, unpack_drop
 from sidecar.outside.redis_store import Argument, RedisStore
 from sidecar.outside.sqlite import to_microseconds
@@ -142,8 +143,12 @@ class RedisLedger:
             case [b"decided", seq, record]:
                 return Accepted(event.key, is_new=False, verdict=load_record(record, seq))
             case [b"full", waiting]:
-                raise _overloaded(waiting, self._max_backlog)
+                raise overloaded(waiting, self._max_backlog)
         return Accepted(event.key, is_new=answer == [b"new"])
+
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Do for each what `accept` does; Redis syncs what comes together at once."""
+        return await asyncio.gather(*map(self._answer, offers))
 
     async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
         """List undecided events that nobody works on."""
@@ -258,6 +263,12 @@ class RedisLedger:
             revived += await self._store.write("replay", now, entry, *map(_entry_id, batch))
         return revived
 
+    async def _answer(self, offer: Offer) -> Accepted | RequestError:
+        try:
+            return await self.accept(offer.event, claim=offer.claim, rules=offer.rules)
+        except RequestError as error:  # of one; what was claimed for the others has to be known
+            return error
+
     async def _take(self, operation: str, *arguments: Argument) -> Any:
         """Run an operation that claims events; give them back when its answer does not arrive."""
         self._start_heart()
@@ -347,13 +358,6 @@ class RedisLedger:
                 self._lost_tickets[ticket] = now + LATE_S
             elif end < now:
                 del self._lost_tickets[ticket]
-
-
-def _overloaded(waiting: int, limit: int) -> Overloaded:
-    return Overloaded(
-        f"{waiting} events wait for verification and at most {limit} may. Send again in a moment; "
-        "if this lasts, add a model server or raise SIDECAR_LEDGER__MAX_BACKLOG."
-    )
 
 
 def _entry_id(number: int) -> str:

@@ -1,6 +1,6 @@
 """The ledger of one machine, in SQLite. `schema.sql` describes its tables."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,15 +15,16 @@ from sidecar.model import (
     NO_RULES,
     Accepted,
     FilterRules,
+    Offer,
     OutboxEntry,
     StoredEvent,
     VerdictFilter,
     VerdictRecord,
     VerifyEvent,
 )
+from sidecar.outside.accepting import Acceptor, names_of, read_verdict, remember
 from sidecar.outside.audit import insert_entry, replayed
 from sidecar.outside.ledger_rows import NEVER, dump, to_entry, to_event, to_record, to_row
-from sidecar.outside.marks import find_drop, select_cohort
 from sidecar.outside.sqlite import Database, to_microseconds
 from sidecar.ports import Clock
 from sidecar.settings import LedgerSettings
@@ -40,12 +41,6 @@ _SELECT_WAITING: Final = """
     SELECT position, key, kind, origin, raw, attempts
     FROM events INDEXED BY events_unclaimed
     WHERE claimed = 0 AND position > ? ORDER BY position LIMIT ?
-"""
-# A position is never given twice, though SQLite would when the event that had the highest is gone.
-_INSERT_EVENT: Final = """
-    INSERT INTO events (position, key, kind, origin, raw, accepted_at, claimed, attempts)
-    VALUES (max(?, coalesce((SELECT max(position) FROM events), 0)) + 1, ?, ?, ?, ?, ?, ?, ?)
-    RETURNING position
 """
 _INSERT_VERDICT: Final = """
     INSERT INTO verdicts (key, id, fingerprint, kind, sensor_id, category, outcome, reason, arm,
@@ -103,9 +98,8 @@ class SqliteLedger:
 
     def __init__(self, db: Database, settings: LedgerSettings, clock: Clock) -> None:
         self._db = db
-        self._max_backlog = settings.max_backlog
+        self._acceptor = Acceptor(settings.max_backlog)
         self._clock = clock
-        self._position = 0  # the last one that was given; of the writing thread
 
     async def ping(self) -> str:
         """Return "" when the file can be written now, else what is wrong."""
@@ -137,8 +131,15 @@ class SqliteLedger:
         self, event: VerifyEvent, *, claim: bool = False, rules: FilterRules = NO_RULES
     ) -> Accepted:
         """Store an event, or find that its key is known; its id is remembered either way."""
-        raw = dump(event.raw)
-        return await self._db.write(partial(self._accept, event, raw, claim, rules, self._now()))
+        [answer] = await self.accept_all([Offer(event, rules, claim)])
+        if isinstance(answer, Overloaded):
+            raise answer
+        return answer
+
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | Overloaded]:
+        """Do for each what `accept` does, in one transaction."""
+        rows = [(offer, dump(offer.event.raw)) for offer in offers]
+        return await self._db.write(partial(self._acceptor.accept, rows, self._now()))
 
     async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
         """List undecided events that nobody works on."""
@@ -229,40 +230,6 @@ class SqliteLedger:
         """Schedule dead letters again, with all their attempts. Returns how many."""
         return await self._db.write(partial(_revive, ids, by, self._now()))
 
-    def _accept(
-        self,
-        event: VerifyEvent,
-        raw: bytes,
-        claim: bool,
-        rules: FilterRules,
-        now: int,
-        db: Connection,
-    ) -> Accepted:
-        names = (event.key, event.id, event.fingerprint)
-        cohort = select_cohort(db, event, rules)
-        known = next((row for row in cohort if row["key"] == event.key), None)
-        if known is None:
-            dropped = find_drop(db, event, rules, cohort, now)
-            if dropped is not None:
-                return Accepted(event.key, is_new=False, dropped=dropped)
-            self._check_backlog(db)
-            identity = (self._position, event.key, event.kind, event.origin)
-            values = (*identity, raw, now, claim, int(claim))
-            self._position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
-            _name(db, names, seq=0, position=self._position)
-            return Accepted(event.key, is_new=True)
-        _name(db, names, seq=known["seq"], position=known["position"])
-        return Accepted(event.key, is_new=False, verdict=_read_verdict(db, known["seq"]))
-
-    def _check_backlog(self, db: Connection) -> None:
-        waiting = db.execute("SELECT events FROM backlog").fetchone()["events"]
-        if waiting >= self._max_backlog:
-            raise Overloaded(
-                f"{waiting} events wait for verification and at most {self._max_backlog} may. Send "
-                "again in a moment; if this lasts, add a model server or raise "
-                "SIDECAR_LEDGER__MAX_BACKLOG."
-            )
-
     def _now(self) -> int:
         return to_microseconds(self._clock.now())
 
@@ -323,17 +290,6 @@ def _fetch(
     return lambda db: [convert(row) for row in db.execute(sql, values)]
 
 
-def _name(db: Connection, names: Iterable[str], *, seq: int, position: int) -> None:
-    """Let an event be found under these names."""
-    rows = [(name, seq, position) for name in set(names) if name]
-    db.executemany("INSERT OR IGNORE INTO identities VALUES (?, ?, ?)", rows)
-
-
-def _read_verdict(db: Connection, seq: int) -> VerdictRecord | None:
-    row = db.execute("SELECT * FROM verdicts WHERE seq = ?", (seq,)).fetchone() if seq else None
-    return None if row is None else to_record(row)
-
-
 def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None:
     found = db.execute(
         "SELECT seq, position FROM identities WHERE identity = ?"
@@ -343,7 +299,7 @@ def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None
     if found is None:
         return None
     if found["seq"]:
-        return _read_verdict(db, found["seq"])
+        return read_verdict(db, found["seq"])
     return to_event(
         db.execute("SELECT * FROM events WHERE position = ?", (found["position"],)).fetchone()
     )
@@ -365,7 +321,7 @@ def _commit(
         (seq, record.key),
     )
     db.execute("DELETE FROM events WHERE key = ?", (record.key,))
-    _name(db, (record.key, record.id, record.fingerprint), seq=seq, position=0)
+    remember(db, names_of(record, seq=seq))
     shared = {"seq": seq, "fingerprint": _line(record)}
     db.executemany(_INSERT_DELIVERY, [{**shared, "sink": sink} for sink in sinks])
     return seq

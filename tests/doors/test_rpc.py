@@ -3,7 +3,8 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import aiohttp
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2
@@ -27,11 +29,13 @@ from rpc_service import (
     serving,
     storing_rpc,
 )
+from storing_service import storing
 
 from sidecar.client import write_event
+from sidecar.core.intake import Intake
 from sidecar.core.routing import Arm, Routing, Switchboard
 from sidecar.doors.rpc import RpcDoor
-from sidecar.model import StoredEvent
+from sidecar.model import EventKind, StoredEvent, VerifyEvent
 from sidecar.pb.inference import grpc_service_pb2 as probes
 from sidecar.pb.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from sidecar.pb.nv.ext_pb2 import Behavior, Incident
@@ -188,6 +192,74 @@ async def test_a_stream_tells_which_refusals_pass(tmp_path: Path) -> None:
     assert acks[1].refusal.retryable
 
 
+async def _streamed(door: RpcDoor, events: list[pb.Event]) -> list[pb.Ack]:
+    """Send events in one message, numbered from 1, and return their acknowledgements."""
+    numbered = [pb.StreamedEvent(sequence=i, event=it) for i, it in enumerate(events, 1)]
+    async with open_channel(door) as channel:
+        call = VerifierStub(channel).SubmitStream(iter([pb.SubmitStreamRequest(events=numbered)]))
+        return [ack async for answer in call for ack in answer.acks]
+
+
+async def test_events_with_and_without_media_come_in_one_message(tmp_path: Path) -> None:
+    """Each is accepted or refused for itself; what came with a dropped one is not kept."""
+    twice = incident(1, info={"video_path": "clip.mp4"})
+    again = incident(3, end="2026-02-01T00:00:01.000Z")
+    events = [
+        write_event(incident(1), clip=b"a clip"),
+        write_event(incident(2)),
+        write_event(twice, clip=b"a clip"),
+        write_event(incident(3)),
+        write_event(again, clip=b"a clip"),
+    ]
+    async with storing_rpc(tmp_path) as (store, door):
+        acks = await _streamed(door, events)
+        ids = await store.ids()
+        kept = await store.ledger.lookup("incident-1")
+
+    assert ["receipt", "receipt", "refusal", "receipt", "receipt"] == [
+        ack.WhichOneof("result") for ack in acks
+    ]
+    assert ["media_given_twice"] == [it.rule for it in acks[2].refusal.violations]
+    assert "dedup" in acks[4].receipt.dropped
+    assert ["incident-1", "incident-2", "incident-3"] == ids
+    assert isinstance(kept, StoredEvent)
+    assert [kept.raw["info"]["video_path"]] == [
+        it.name for it in (tmp_path / "inline").glob("*.mp4")
+    ]
+
+
+class _Picky(Intake):
+    """Has a defect that one event meets."""
+
+    def read(self, raw: Mapping[str, Any], kind: EventKind) -> VerifyEvent:
+        if raw["id"] == "incident-2":
+            raise ZeroDivisionError("the inside")
+        return super().read(raw, kind)
+
+
+async def test_an_event_that_meets_a_defect_does_not_stop_the_others(tmp_path: Path) -> None:
+    """It alone is refused, as INTERNAL and without the exception."""
+    async with storing(tmp_path) as store:
+        service = replace(store.service, intake=_Picky())
+        door = RpcDoor(RpcSettings(port=0), service, Routing({}, "", {}), _unused, None)
+        async with serving(door):
+            acks = await _streamed(door, [write_event(incident(number)) for number in (1, 2, 3)])
+        ids = await store.ids()
+
+    assert ["", "INTERNAL", ""] == [ack.refusal.code for ack in acks]
+    assert "inside" not in acks[1].refusal.message
+    assert ["incident-1", "incident-3"] == ids
+
+
+async def test_events_that_cannot_be_stored_may_be_sent_again(tmp_path: Path) -> None:
+    """While the ledger takes nothing, each event is refused as retryable and the stream goes on."""
+    async with storing_rpc(tmp_path) as (store, door):
+        await store.database.close()
+        acks = await _streamed(door, [write_event(incident(number)) for number in (1, 2)])
+
+    assert [("UNAVAILABLE", True)] * 2 == [(it.refusal.code, it.refusal.retryable) for it in acks]
+
+
 async def test_watching_resumes_behind_a_verdict(tmp_path: Path) -> None:
     """The resume token repeats nothing and leaves nothing out."""
     clip = write_still(tmp_path / "clip.mp4")
@@ -292,6 +364,27 @@ async def test_wrong_events_are_explained(tmp_path: Path, event: pb.Event, text:
 
     assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
     assert text in (error.details() or "")
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.WatchVerdictsRequest(after=2**63), "after"),
+        (pb.WatchVerdictsRequest(outcome=cast("pb.Outcome", 99)), "outcome"),
+        (pb.WatchVerdictsRequest(since=Timestamp(seconds=2**60)), "since"),
+    ],
+)
+async def test_filters_that_no_verdict_can_pass_are_refused(
+    tmp_path: Path, request_: pb.WatchVerdictsRequest, field: str
+) -> None:
+    """INVALID_ARGUMENT names the field, instead of a stream that stays empty or shows all."""
+    fields = BadRequest()
+    async with storing_rpc(tmp_path) as (_, door), open_channel(door) as channel:
+        error = await _refused(VerifierStub(channel).WatchVerdicts(request_).read())
+
+    _details(error).details[1].Unpack(fields)
+    assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
+    assert [field] == [it.field for it in fields.field_violations]
 
 
 async def test_an_unknown_event_is_not_found(tmp_path: Path) -> None:

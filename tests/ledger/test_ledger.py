@@ -10,6 +10,7 @@ from sidecar.errors import Overloaded
 from sidecar.model import (
     Accepted,
     EventKind,
+    Offer,
     Origin,
     Outcome,
     StoredEvent,
@@ -62,6 +63,44 @@ async def test_full_backlog_refuses_new_events(ledger: Ledger) -> None:
         await ledger.accept(an_event("key-5"))
     assert not (await ledger.accept(an_event("key-0"))).is_new
     assert await ledger.backlog() == 5
+
+
+async def test_many_offers_are_answered_as_each_would_be(ledger: Ledger) -> None:
+    """In their order: new, known from the same group, decided; every name finds its event."""
+    await ledger.accept(an_event("decided"))
+    record = await decide(ledger, "decided")
+    keys = ("key-1", "key-2", "key-1", "decided")
+    answers = await ledger.accept_all([Offer(an_event(key)) for key in keys])
+    found = [await ledger.lookup(f"id of {key}") for key in ("key-1", "key-2")]
+
+    assert answers == [
+        Accepted("key-1", is_new=True),
+        Accepted("key-2", is_new=True),
+        Accepted("key-1", is_new=False),
+        Accepted("decided", is_new=False, verdict=record),
+    ]
+    assert ["key-1", "key-2"] == [stored.key for stored in found if isinstance(stored, StoredEvent)]
+    waiting = await ledger.waiting(after=0, limit=10)
+    assert ["key-1", "key-2"] == [stored.key for stored in waiting]
+
+
+async def test_of_many_offers_those_that_find_no_room_are_refused(ledger: Ledger) -> None:
+    """The others are accepted, and known keys still get their answer."""
+    keys = [*(f"key-{number}" for number in range(7)), "key-0"]
+    answers = await ledger.accept_all([Offer(an_event(key)) for key in keys])
+
+    assert [Accepted] * 5 + [Overloaded] * 2 + [Accepted] == [type(answer) for answer in answers]
+    assert await ledger.backlog() == 5
+
+
+async def test_of_many_offers_those_are_taken_up_that_ask_for_it(ledger: Ledger) -> None:
+    """The rest can be claimed by anybody."""
+    offers = [Offer(an_event("a"), claim=True), Offer(an_event("b")), Offer(an_event("c"))]
+    await ledger.accept_all(offers)
+
+    waiting = await ledger.waiting(after=0, limit=10)
+    assert ["b", "c"] == [stored.key for stored in waiting]
+    assert [] == list(await ledger.accept_all([]))
 
 
 async def test_verdict_makes_room_in_the_backlog(ledger: Ledger) -> None:
