@@ -22,6 +22,7 @@ from sidecar.contract.body import parse_json_object
 from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
+from sidecar.hw.commands import hw
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
 from sidecar.settings import FILE_VARIABLE, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
@@ -42,6 +43,7 @@ cli = typer.Typer(
 )
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
+cli.add_typer(hw, name="hw")
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)
