@@ -55,14 +55,23 @@ SettingsFile = Annotated[
 ]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(__version__)
+        raise typer.Exit
+
+
 @cli.callback()
 def _common(
     settings: SettingsFile = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit
+    del version  # printed before anything else is looked at
     if settings is not None:
         os.environ[FILE_VARIABLE] = str(settings)
 
