@@ -24,6 +24,7 @@ from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.hw.commands import hw
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
+from sidecar.preflight.commands import preflight
 from sidecar.settings import FILE_VARIABLE, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
@@ -44,6 +45,7 @@ cli = typer.Typer(
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
 cli.add_typer(hw, name="hw")
+cli.command()(preflight)
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)

@@ -78,6 +78,13 @@ class Architecture(_Entry):
     vision: VisionSizes
 
 
+class Driver(_Entry):
+    """The oldest version of NVIDIA's driver that VSS supports on a machine."""
+
+    least: Annotated[str, BeforeValidator(str)]
+    source: str
+
+
 class Model(_Entry):
     """One model.
 
@@ -124,6 +131,7 @@ class Machine(_Entry):
         shared_context: the same beside another model.
         sequences: requests at the same time.
         profiles: files in `hw_envs`.
+        clocks_reset: whether the clocks are low again after each boot.
     """
 
     title: str
@@ -132,6 +140,8 @@ class Machine(_Entry):
     memory_gib: _Fact
     most_share: _Fact
     capability: _Fact
+    driver: Driver | None = None
+    clocks_reset: bool = False
     context: _Fact
     shared_context: _Fact
     sequences: _Fact
@@ -179,6 +189,10 @@ class Facts(_Entry):
             NotFound: there is none of that name; names those there are.
         """
         return _named(self.machines, name, "machine")
+
+    def machine_of(self, profile: str) -> Machine | None:
+        """Return the machine that a file in `hw_envs` is for; None when it is for several."""
+        return next((it for it in self.machines.values() if profile in it.profiles), None)
 
     def model(self, name: str) -> Model:
         """Return a model.

@@ -185,6 +185,16 @@ async def test_the_service_runs_read_only_and_stops_in_time(image: Stage, tmp_pa
     assert await _exit_status(container, *image.healthcheck) == 1
 
 
+@pytest.mark.timeout(600)
+async def test_preflight_runs_in_the_image(image: Stage, tmp_path: Path) -> None:
+    """As compose starts it before the service, and leaves the volume empty."""
+    volume = _volume(tmp_path)
+    container = Container(image, volumes={"/data": volume}, tmpfs=("/tmp",))
+
+    assert await _exit_status(container, "sidecar", "preflight", "--wait-s", "0") == 0
+    assert not list(volume.iterdir())
+
+
 EVENT = {
     "id": "one",
     "sensorId": "gate-1",
