@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sidecar.hw.facts import Fact, Facts, load_facts
+from sidecar.hw.facts import Capacity, Fact, Facts, load_facts
 from sidecar.hw.plan import Plan, Wish, make_plan, parse_models
 
 EXIT_DOES_NOT_FIT: Final = 5
@@ -54,7 +54,7 @@ def show_machine(
     for run in runs:
         kept = "kept up" if run.keeps_up else "fell behind"
         _output.print(
-            f"{run.streams} streams, {run.model} {run.precision}: {run.per_second:.2f} "
+            f"{_scope(run)}, {run.model} {run.precision}: {run.per_second:.2f} "
             f"verifications/s, {run.e2e_s:g} s each, {kept}"
         )
     for warning in known.warnings:
@@ -145,6 +145,10 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
         "advice": list(plan.advice),
         "environment": dict(plan.environment) if not plan.refusals else {},
     }
+
+
+def _scope(run: Capacity) -> str:
+    return f"{run.streams} streams" if run.scope == "pipeline" else "the model's server alone"
 
 
 def _source(facts: Facts, key: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -150,11 +150,13 @@ class Machine(_Entry):
 
 
 class Capacity(_Entry):
-    """A published run of the whole pipeline.
+    """A published run.
 
     Attributes:
-        per_minute: verifications of one stream that ended.
-        e2e_s: average time from event to verdict.
+        scope: of the whole pipeline, or of the model's server alone.
+        streams: cameras; 0 for a run without any.
+        per_minute: verifications of one stream that ended, or of all without streams.
+        e2e_s: average time from event to verdict, or of a request.
         keeps_up: False when the backlog grew.
     """
 
@@ -165,11 +167,12 @@ class Capacity(_Entry):
     per_minute: _Fact
     e2e_s: float
     keeps_up: bool
+    scope: Literal["pipeline", "model"] = "pipeline"
 
     @property
     def per_second(self) -> float:
         """Verifications a second of all streams together."""
-        return self.streams * self.per_minute.value / 60
+        return max(self.streams, 1) * self.per_minute.value / 60
 
 
 class Facts(_Entry):

@@ -197,10 +197,15 @@ def _load_remarks(facts: Facts, wish: Wish, model: str, precision: str) -> Itera
     if not load:
         return
     runs = _runs(facts, wish, model, precision)
-    if not runs:
+    if not any(it.scope == "pipeline" for it in runs):
         yield (
             f"{model} in {precision}: nobody has published how many verifications a second "
             f"{wish.machine} does; {load:.2f} are asked for. Measure it before you rely on it."
+        )
+        yield from (
+            f"{model} in {precision}: its server alone did {it.per_second:.2f} requests a second "
+            f"({facts.sources[it.per_minute.source].at})."
+            for it in runs
         )
         return
     kept = max((it.per_second for it in runs if it.keeps_up), default=None)

@@ -61,6 +61,7 @@ def test_a_load_that_nobody_published_is_a_remark() -> None:
 
     assert not plan.refusals
     assert any("Measure it" in text for text in plan.remarks)
+    assert any("server alone did 8.08 requests" in text for text in plan.remarks)
 
 
 def test_a_gpu_that_cannot_compute_a_precision_is_named() -> None:
@@ -95,7 +96,8 @@ def test_the_command_lists_and_shows_machines() -> None:
     unknown = _hw("show", "abacus")
 
     assert {"dgx-spark", "agx-thor", "igx-thor"} <= listed.keys()
-    assert {run["precision"] for run in shown["runs"]} == {"bf16", "fp8", "nvfp4"}
+    nano = [run for run in shown["runs"] if run["model"] == "cosmos3-nano"]
+    assert {run["precision"] for run in nano} == {"bf16", "fp8", "nvfp4"}
     assert unknown.returncode == 2
     assert "Known: dgx-spark" in " ".join(unknown.stderr.split())
 
