@@ -17,6 +17,7 @@ OURS = re.compile(r"(?:^|[\s`(])sidecar ([a-z][a-z-]*(?: (?:list|show|plan|repla
 def commands_of(page: Path) -> set[str]:
     """Find `sidecar COMMAND` in code: fenced blocks and spans."""
     text = page.read_text("utf-8")
+    text = re.sub(r"(exec|--no-deps|--detach) sidecar ", r"\1 ", text)  # a service's name
     code = re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL)
     return {name for part in code for name in OURS.findall(part)}
 
