@@ -25,7 +25,9 @@ from sidecar.contract.body import parse_json_object
 from sidecar.contract.enrich import enrich
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
+from sidecar.hw.commands import hw
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
+from sidecar.preflight.commands import preflight
 from sidecar.redaction import redact
 from sidecar.settings import FILE_VARIABLE, AbSettings, RedisLedgerSettings, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
@@ -48,6 +50,8 @@ cli = typer.Typer(
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
 cli.add_typer(ab, name="ab")
+cli.add_typer(hw, name="hw")
+cli.command()(preflight)
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)
@@ -59,14 +63,23 @@ SettingsFile = Annotated[
 ]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(__version__)
+        raise typer.Exit
+
+
 @cli.callback()
 def _common(
     settings: SettingsFile = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit
+    del version  # printed before anything else is looked at
     if settings is not None:
         os.environ[FILE_VARIABLE] = str(settings)
 
