@@ -240,3 +240,15 @@ def test_answers_are_scored_by_both_rules(tmp_path: Path) -> None:
 
     assert 0.5 == found["accuracy (first word)"]["value"]
     assert 1.0 == found["accuracy (reason2)"]["value"]
+
+
+def test_heavy_libraries_are_loaded_by_the_commands_that_need_them(tmp_path: Path) -> None:
+    """Neither the command line nor the routes wait for statistics and plots."""
+    heavy = "{'scipy', 'statsmodels', 'pandas', 'matplotlib', 'jinja2'}"
+    modules = "sys, sidecar.__main__, sidecar.doors.comparisons"
+    script = f"import {modules}; print({heavy} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert "set()" == found.stdout.strip()
