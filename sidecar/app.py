@@ -22,7 +22,7 @@ from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
-from sidecar.core.verify import Verifier
+from sidecar.core.verify import Verifier, Verifies
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
@@ -36,13 +36,16 @@ from sidecar.parts import (
     Closes,
     RealtimeParts,
     body_limits,
+    build_bridge,
     build_chats,
     build_doors,
     build_realtime,
     build_review,
+    build_reviewer,
     build_routing,
     build_sinks,
     build_store,
+    plan_deliveries,
     seed_prompts,
     with_inline,
 )
@@ -64,6 +67,8 @@ class App:
     """Everything that runs, wired once by `build`.
 
     Attributes:
+        verifier: decides what the alert types ask about.
+        decider: decides everything.
         owned: what `stop` closes, in this order.
     """
 
@@ -71,6 +76,7 @@ class App:
     plugins: Plugins
     service: Service
     verifier: Verifier
+    decider: Verifies
     dispatcher: Dispatcher
     outbox: Outbox
     doors: tuple[Door, ...]
@@ -172,7 +178,7 @@ def build(settings: Settings) -> App:
     fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
-    sinks = build_sinks(settings.sinks, clock)
+    sinks = build_sinks(settings.sinks, settings.bridge, clock)
     intake = Intake(settings.vst.ignore_event_media)
     asker = Asker(
         sampler,
@@ -192,13 +198,15 @@ def build(settings: Settings) -> App:
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
     )
+    reviewer = build_reviewer(settings, routing, asker, clock, meter.registry)
+    decider = build_bridge(settings, reviewer, verifier, recorder)
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
     dispatcher = Dispatcher(
         ledger,
         intake,
-        verifier,
+        decider,
         meter,
-        sinks=[sink.name for sink in sinks],
+        sinks_of=plan_deliveries(sinks, settings.bridge).sinks_of,
         slots=slots,
         submitted=submitted,
         feed=feed,
@@ -234,11 +242,11 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
     )
-    doors = build_doors(settings, service, verifier, clock)
+    doors = build_doors(settings, service, routing, decider, clock)
     parts.update(doors.by_name)
     faces = Faces(
         realtime=realtime.api,
-        review=build_review(settings, routing, asker, service, meter.registry),
+        review=build_review(settings, reviewer, service),
         chats=build_chats(settings, verifier, clips, clock),
         registry=meter.registry,
         parsers=plugins.functions,
@@ -259,6 +267,7 @@ def build(settings: Settings) -> App:
         plugins=plugins,
         service=service,
         verifier=verifier,
+        decider=decider,
         dispatcher=dispatcher,
         outbox=outbox,
         doors=tuple(doors.by_name.values()),

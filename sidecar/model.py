@@ -26,10 +26,16 @@ class EventKind(StrEnum):
 
 
 class Origin(StrEnum):
-    """What an event was submitted for: the alert pipeline, or one on-demand verification."""
+    """What an event was submitted for.
+
+    PIPELINE: the alert pipeline. ON_DEMAND: one verification of media that it names. REVIEW: a
+    review as VSS 2.4 has it; such an event brings its prompt, and its document has a layout of its
+    own (`contract.bridge`).
+    """
 
     PIPELINE = "pipeline"
     ON_DEMAND = "ondemand"
+    REVIEW = "review"
 
 
 class MediaType(StrEnum):
@@ -566,6 +572,7 @@ class Verdict:
         answers: what it said, the answer that counts last.
         notes: what a reader of the verdict has to know.
         latency_ms: from taking the event up to the verdict.
+        document: what to publish where that is not the event with its `info`; None: it is.
     """
 
     event: VerifyEvent
@@ -584,6 +591,7 @@ class Verdict:
     answers: tuple[Answer, ...] = ()
     notes: tuple[Note, ...] = ()
     freestyle: bool = False
+    document: Mapping[str, Any] | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -131,6 +131,18 @@ class ClipSource(Part, Protocol):
         ...
 
 
+class FileLookup(Protocol):
+    """Tells where a recorder keeps its files."""
+
+    async def path_of(self, file_id: str) -> str:
+        """Return the path of a file, as the recorder's own folder or an absolute one begins.
+
+        Raises:
+            MediaError: it does not tell.
+        """
+        ...
+
+
 class FrameSampler(Protocol):
     """Turns clips into evidence."""
 

@@ -62,7 +62,7 @@ async def rpc_service(
         RpcSettings(**(QUICK | dict(grpc or {}))),
         app.service,
         app.verifier.routing,
-        app.verifier.verify,
+        app.decider.verify,
         kept,
     )
     try:

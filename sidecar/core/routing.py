@@ -1,9 +1,9 @@
-"""Which arm answers an event. Pure functions over (event, arms)."""
+"""Which arm answers an event, and which sinks get the verdict. Pure functions of the event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar.model import ModelProfile, SamplePlan, Sampling, VerifyEvent
+from sidecar.model import EventKind, ModelProfile, Origin, SamplePlan, Sampling, VerifyEvent
 from sidecar.ports import VlmAdapter, VlmBackend
 
 
@@ -39,3 +39,27 @@ class Routing:
         """Return the arm for an event."""
         del event
         return self.arms[self.primary]
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """The names of the sinks, by what they take.
+
+    Attributes:
+        anything: take documents of every layout.
+        nvschema: take those of VSS 3, which follow NvSchema.
+        reviews: take those of VSS 2.4's bridge.
+        incidents: take what became of an nv.Incident besides.
+    """
+
+    anything: tuple[str, ...] = ()
+    nvschema: tuple[str, ...] = ()
+    reviews: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
+
+    def sinks_of(self, event: VerifyEvent) -> tuple[str, ...]:
+        """Return who gets the verdict on an event."""
+        if event.origin is Origin.REVIEW:
+            return (*self.anything, *self.reviews)
+        also = self.incidents if event.kind is EventKind.INCIDENT else ()
+        return (*self.anything, *self.nvschema, *also)

@@ -4,13 +4,58 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from sidecar.core.asking import Asker, with_reason
 from sidecar.core.prompting import fill_prompt
 from sidecar.core.routing import Arm, Routing
 from sidecar.errors import DeadlineExpired, MediaRoute, NoPrompt, VerificationError
-from sidecar.model import PLAIN_RULES, AnswerRules, EvidenceForm, Prompt, Verdict, VerifyEvent
+from sidecar.model import (
+    PLAIN_RULES,
+    AnswerRules,
+    EvidenceForm,
+    Origin,
+    Prompt,
+    Verdict,
+    VerifyEvent,
+)
 from sidecar.ports import ClipSource, Clock, PromptBook
+
+
+class Verifies(Protocol):
+    """Decides events."""
+
+    async def verify(self, event: VerifyEvent) -> Verdict:
+        """Decide an event. Every failure of the outside world ends as a verdict with an error."""
+        ...
+
+    def failed(self, event: VerifyEvent, error: VerificationError) -> Verdict:
+        """Decide an event that cannot be looked at."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierByOrigin:
+    """Leaves each event to who knows what it was submitted for.
+
+    Attributes:
+        usual: decides what the alert types ask about.
+        reviews: decides what brings its own question.
+    """
+
+    usual: Verifies
+    reviews: Verifies
+
+    async def verify(self, event: VerifyEvent) -> Verdict:
+        """Decide an event."""
+        return await self._of(event).verify(event)
+
+    def failed(self, event: VerifyEvent, error: VerificationError) -> Verdict:
+        """Decide an event that cannot be looked at."""
+        return self._of(event).failed(event, error)
+
+    def _of(self, event: VerifyEvent) -> Verifies:
+        return self.reviews if event.origin is Origin.REVIEW else self.usual
 
 
 @dataclass(frozen=True, slots=True)

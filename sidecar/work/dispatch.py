@@ -11,7 +11,7 @@ from sidecar.core.bell import Bell
 from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
 from sidecar.core.slots import Slots
-from sidecar.core.verify import Verifier
+from sidecar.core.verify import Verifies
 from sidecar.errors import Poisoned, StoreUnavailable, UnexpectedFailure, row_of
 from sidecar.model import StoredEvent, Verdict, VerifyEvent
 from sidecar.ports import Ledger, Meter
@@ -26,7 +26,7 @@ class Dispatcher:
     """The only place that takes events from the ledger and puts verdicts into it.
 
     Args:
-        sinks: names of the sinks that every verdict goes to.
+        sinks_of: names the sinks that the verdict on an event goes to.
         slots: places for events being verified.
         submitted: rung when an accepted event waits to be claimed.
         feed: takes each verdict after its commit.
@@ -38,10 +38,10 @@ class Dispatcher:
         self,
         ledger: Ledger,
         intake: Intake,
-        verifier: Verifier,
+        verifier: Verifies,
         meter: Meter,
         *,
-        sinks: Sequence[str],
+        sinks_of: Callable[[VerifyEvent], Sequence[str]],
         slots: Slots,
         submitted: Bell,
         feed: Feed,
@@ -52,7 +52,7 @@ class Dispatcher:
         self._intake = intake
         self._verifier = verifier
         self._meter = meter
-        self._sinks = sinks
+        self._sinks_of = sinks_of
         self._slots = slots
         self._submitted = submitted
         self._feed = feed
@@ -127,10 +127,10 @@ class Dispatcher:
             return self._verifier.failed(event, UnexpectedFailure(cause))
 
     async def _commit(self, verdict: Verdict) -> None:
-        record = record_of(verdict)
+        record, sinks = record_of(verdict), self._sinks_of(verdict.event)
         while True:
             try:
-                committed = await self._ledger.commit(record, self._sinks)
+                committed = await self._ledger.commit(record, sinks)
                 break
             except StoreUnavailable as error:
                 _log.error("verdict_waits_for_ledger", key=record.key, detail=error.detail)
