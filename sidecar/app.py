@@ -25,6 +25,7 @@ from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier, Verifies
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
+from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
@@ -45,6 +46,7 @@ from sidecar.parts import (
     build_routing,
     build_sinks,
     build_store,
+    build_websocket,
     plan_deliveries,
     seed_prompts,
     with_inline,
@@ -58,6 +60,11 @@ from sidecar.work.rtvi_watch import RtviWatch
 
 LEVELS_EVERY_S: Final = 2.0
 CONNECTION_GRACE_S: Final = 2
+STALLED_MS: Final = 60_000
+"""A connection whose other end takes nothing for so long is cut off, where the system can do it;
+else who never reads would keep a socket and what was written to it for as long as it likes."""
+CLIENT_FRAME_BYTES: Final = 65_536
+"""Clients of the WebSocket send a few words."""
 
 _log = structlog.get_logger()
 
@@ -173,6 +180,9 @@ def build(settings: Settings) -> App:
         feed.miss()
         outbox.notify()
 
+    def announce(event: VerifyEvent) -> None:
+        websocket.announce(event)
+
     store = build_store(settings.ledger, clock, hear_of_others)
     ledger, prompts = store.ledger, store.prompts
     fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
@@ -241,12 +251,18 @@ def build(settings: Settings) -> App:
         begin=dispatcher.begin,
         submitted=submitted,
         feed=feed,
+        announce=announce,
     )
+    websocket = build_websocket(settings, service, meter.registry)
     doors = build_doors(settings, service, routing, decider, clock)
-    parts.update(doors.by_name)
+    reading: dict[str, Door] = {**doors.by_name}
+    if settings.websocket.enabled:
+        reading["door websocket"] = websocket
+    parts.update(reading)
     faces = Faces(
         realtime=realtime.api,
         review=build_review(settings, reviewer, service),
+        websocket=websocket,
         chats=build_chats(settings, verifier, clips, clock),
         registry=meter.registry,
         parsers=plugins.functions,
@@ -270,7 +286,7 @@ def build(settings: Settings) -> App:
         decider=decider,
         dispatcher=dispatcher,
         outbox=outbox,
-        doors=tuple(doors.by_name.values()),
+        doors=tuple(reading.values()),
         faces=faces,
         realtime=realtime,
         canary=canary,
@@ -303,6 +319,10 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=CONNECTION_GRACE_S,
             server_header=False,
             proxy_headers=False,
+            ws_max_size=CLIENT_FRAME_BYTES,
+            ws_ping_interval=settings.websocket.ping_s,
+            ws_ping_timeout=settings.websocket.ping_timeout_s,
+            ws_per_message_deflate=False,  # it would compress each frame again for every client
         )
         host, port = listening.getsockname()[:2]
         _log.info("listening", url=f"http://{host}:{port}", arm=settings.ab.primary)
@@ -334,12 +354,15 @@ def _lifespan(app: App) -> Lifespan:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=2048)
+        listening = socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise SettingsError(
             f"http.port: cannot listen on {host}:{port}: {error.strerror}. "
             "Stop what holds it, or set SIDECAR_HTTP__PORT."
         ) from error
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        listening.setsockopt(socket.IPPROTO_TCP, option, STALLED_MS)  # connections inherit it
+    return listening
 
 
 def _serve_metrics(app: App) -> None:

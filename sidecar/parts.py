@@ -37,8 +37,10 @@ from sidecar.doors.openai import PATH as CHAT_PATH
 from sidecar.doors.realtime import Realtime
 from sidecar.doors.records import Decode, RecordIntake, decode_alert, decode_record
 from sidecar.doors.review import Review, upload_limits
+from sidecar.doors.ws import WebSocketDoor
 from sidecar.errors import SettingsError
 from sidecar.model import SamplePlan, Sampling, VerdictRecord
+from sidecar.observe.audience_metrics import PrometheusAudienceMeter
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
 from sidecar.outside.alert_defaults import load_alert_defaults
@@ -480,6 +482,14 @@ def build_bridge(
         defaults=load_alert_defaults(settings.bridge.request_defaults),
     )
     return VerifierByOrigin(verifier, reviews)
+
+
+def build_websocket(
+    settings: Settings, service: Service, registry: CollectorRegistry
+) -> WebSocketDoor:
+    """Make what shows verdicts over WebSocket."""
+    meter = PrometheusAudienceMeter(registry)
+    return WebSocketDoor(service, settings.websocket, settings.bridge, meter)
 
 
 def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clock) -> Chats:

@@ -662,3 +662,19 @@ class ReviewMeter(Protocol):
     def counted(self, input_tokens: int | None, output_tokens: int | None) -> None:
         """A server counted the tokens of an answer; None where it does not tell."""
         ...
+
+
+class AudienceMeter(Protocol):
+    """Counts who listens over WebSocket. Never raises."""
+
+    def listening(self, count: int) -> None:
+        """So many clients listen."""
+        ...
+
+    def turned_away(self) -> None:
+        """A client found no place."""
+        ...
+
+    def dropped(self) -> None:
+        """A client could not keep up."""
+        ...

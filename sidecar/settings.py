@@ -396,6 +396,21 @@ class BridgeSettings(GroupSettings):
         return {self.input_stream: EventKind.ALERT}
 
 
+class WebSocketSettings(_Section):
+    """Verdicts over WebSocket, at `/ws/alerts` and `/ws`."""
+
+    enabled: bool = True
+    """Offer it (VSS 2.4: true)."""
+    max_clients: int = Field(default=1000, ge=0)
+    """Connections at the same time; further ones are closed with code 1013."""
+    max_behind: int = Field(default=256, ge=1)
+    """Frames that a client may be behind; one that is slower is closed with code 1013."""
+    ping_s: float = Field(default=20.0, gt=0)
+    """How often a client is asked whether it lives."""
+    ping_timeout_s: float = Field(default=20.0, gt=0)
+    """A client that does not answer for so long is closed."""
+
+
 class EndTimeDeltaSettings(_Section):
     """Updates whose end has hardly moved (VSS: `end_time_delta_filter`)."""
 
@@ -790,6 +805,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     streams: StreamsSettings = StreamsSettings()
     bridge: BridgeSettings = BridgeSettings()
+    websocket: WebSocketSettings = WebSocketSettings()
     filters: FilterSettings = FilterSettings()
     prompts: PromptSettings = PromptSettings()
     answers: AnswerSettings = AnswerSettings()

@@ -45,6 +45,7 @@ from sidecar.doors.openai import openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
+from sidecar.doors.ws import WebSocketDoor, websocket_router
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import EventKind, Outcome, StoredEvent, VerdictFilter
 from sidecar.settings import HttpSettings, MetricsSettings
@@ -67,6 +68,7 @@ class Faces:
     Attributes:
         realtime: VSS's realtime rules.
         review: the Event Reviewer of VSS 2.4.
+        websocket: shows verdicts as they come.
         chats: the OpenAI API.
         registry: metrics, for a Prometheus that asks this port as it asks VSS 2.4.
         parsers: names of the user's parsers, which alert types may name.
@@ -75,6 +77,7 @@ class Faces:
 
     realtime: Realtime
     review: Review
+    websocket: WebSocketDoor
     chats: Chats
     registry: CollectorRegistry
     parsers: Collection[str]
@@ -109,6 +112,7 @@ def create_http_app(
     app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))
     app.include_router(openai_router(faces.chats))
     app.include_router(review_router(faces.review))
+    app.include_router(websocket_router(faces.websocket))
     app.include_router(_health_router(service, metrics, faces.registry))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
     _translate_errors(app, service)

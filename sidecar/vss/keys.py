@@ -23,6 +23,7 @@ _ONE_LOOP: Final = "there is one event loop; verify.max_in_flight bounds the wor
 _BRIDGE_REDIS: Final = "reviewed alerts go to the Redis that they come from"
 _REVIEWS: Final = "no engine is asked: alerts are reviewed here"
 _RETRIES: Final = "an arm says how often its model's server is asked again (arms.*)"
+_PUSHES: Final = "clients are told from the ledger, not from Redis"
 _ROUTES: Final = "verdicts go where vlm_enhanced_sink says; VSS does not use this key either"
 
 _VST: Final[Mapping[str, Rule]] = {
@@ -285,7 +286,9 @@ _REST: Final[Mapping[str, Rule]] = {
     "prompt.override_prompts_on_start": Sets("prompts.override_on_start", FLAG, absent=True),
     "prompt.default_system_prompt": Sets("prompts.default_system", null=Null.REFUSED),
     "cors": Unused("browsers of other origins are not let in; put a proxy before it", whole=True),
-    "websocket": Unused("verdicts are not pushed here, nor by VSS's newest code", whole=True),
+    "websocket.enabled": Sets("websocket.enabled", FLAG),
+    "websocket.consumer_group_prefix": Unused(_PUSHES),
+    "websocket.redis_consumer": Unused(_PUSHES, whole=True),
     "vlm_enhanced_incident_sink": Refused(
         "is of an older VSS: write vlm_enhanced_sink.incident", whole=True
     ),

@@ -27,7 +27,7 @@ def test_the_bridge_is_what_the_file_says(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert ("vlm_agents_group", "earliest") == (bridge.group, bridge.start_at)
     assert Path("/app/alert_request_defaults.yaml") == bridge.request_defaults
     assert (200, tmp_path) == (settings.review.deadline_s, settings.review.media_base_dir)
-    assert "http://storage-ms:30000" == settings.vst.base_url
+    assert ("http://storage-ms:30000", True) == (settings.vst.base_url, settings.websocket.enabled)
     assert ("", "", ()) == (
         settings.streams.url.get_secret_value(),
         settings.kafka.bootstrap_servers,
