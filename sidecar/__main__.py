@@ -22,7 +22,8 @@ from sidecar import __version__
 from sidecar.ab.cli import ab
 from sidecar.audit import Attribution
 from sidecar.contract.body import parse_json_object
-from sidecar.contract.enrich import enrich
+from sidecar.contract.bridge import is_bridge_alert
+from sidecar.contract.enrich import document_of
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.hw.commands import hw
@@ -117,7 +118,7 @@ def verify(
         raw = _with_media(raw, media)
     with tempfile.TemporaryDirectory() as folder:
         verdict = _run(_verify_once(_for_one_event(Path(folder), media, arm), raw))
-    document = enrich(verdict)
+    document = document_of(verdict)
     print(_dumps(document, indent=not as_json))
     if verdict.error is not None:
         raise typer.Exit(EXIT_FAILED_VERIFICATION)
@@ -327,6 +328,8 @@ def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
 
 
 def _with_media(raw: dict[str, Any], media: Path) -> dict[str, Any]:
+    if is_bridge_alert(raw):
+        return {**raw, "video_path": str(media.resolve())}
     info = raw.get("info")
     kept = dict(info) if isinstance(info, Mapping) else {}
     kept.pop("media_urls", None)
@@ -341,7 +344,7 @@ async def _verify_once(settings: Settings, raw: dict[str, Any]) -> Verdict:
         await app.prepare()
         event = app.service.intake.read(raw, kind_of(raw))
         with _errors.status(f"Asking {settings.ab.primary}"):
-            return await app.verifier.verify(event)
+            return await app.decider.verify(event)
     finally:
         await app.close()
 

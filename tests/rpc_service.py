@@ -64,7 +64,7 @@ async def rpc_service(
         RpcSettings(**(QUICK | dict(grpc or {}))),
         app.service,
         app.verifier.switchboard,
-        app.verifier.verify,
+        app.decider.verify,
         kept,
     )
     try:

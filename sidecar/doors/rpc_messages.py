@@ -8,6 +8,7 @@ import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidecar.contract.body import parse_json_object
+from sidecar.contract.bridge import is_bridge_alert
 from sidecar.contract.nvschema import from_message
 from sidecar.core.intake import kind_of
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
@@ -74,7 +75,8 @@ def with_media(raw: Mapping[str, Any], name: str, media: object) -> dict[str, An
     """
     given = raw.get("info")
     info = dict(given) if isinstance(given, Mapping) else {}
-    if info.get("media_urls") or info.get("video_path") or raw.get("videoPath"):
+    is_named = info.get("media_urls") or info.get("video_path") or raw.get("videoPath")
+    if is_named or is_bridge_alert(raw):
         raise _invalid(
             "event.media",
             "media_given_twice",
@@ -122,9 +124,8 @@ def read_after(request: pb.WatchVerdictsRequest) -> int | None:
 
 
 def write_verdict(record: VerdictRecord) -> pb.Verdict:
-    """Write a verdict; what only its document holds is taken from `info`."""
-    given = record.document.get("info")
-    info: Mapping[str, str] = given if isinstance(given, Mapping) else {}
+    """Write a verdict; what only its document holds is taken from there."""
+    info = _info_of(record.document)
     verdict = pb.Verdict(
         id=record.id,
         verdict_key=record.key,
@@ -149,6 +150,20 @@ def write_verdict(record: VerdictRecord) -> pb.Verdict:
     verdict.decided_at.FromDatetime(record.decided_at)
     verdict.latency.FromMilliseconds(_whole(info, "sidecarLatencyMs") or 0)
     return verdict
+
+
+def _info_of(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return `info`, or as much of it as the `result` of an alert of VSS 2.4 tells."""
+    info, result = document.get("info"), document.get("result")
+    if isinstance(info, Mapping) or not isinstance(result, Mapping):
+        return info if isinstance(info, Mapping) else {}
+    facts = {
+        "verificationResponseStatus": result.get("error_string") or "OK",
+        "reasoning": result.get("reasoning"),
+        "description": result.get("description"),
+        "sidecarModel": result.get("reviewed_by"),
+    }
+    return {name: str(value) for name, value in facts.items() if value}
 
 
 def write_pending(stored: StoredEvent) -> pb.PendingEvent:

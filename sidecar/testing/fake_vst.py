@@ -39,6 +39,7 @@ class FakeVst:
     Attributes:
         clip: the file that every clip URL leads to; None serves 404.
         streams: stream ids by sensor name.
+        files: paths of stored files by their ids.
         script: what the endpoints `SENSORS`, `CLIP` and `FILE` do instead of their work.
         overlay_status: answer to requests for a clip with an overlay; 0 gives the clip.
         recorded_until: what is later is not recorded yet; None records everything.
@@ -49,6 +50,7 @@ class FakeVst:
 
     clip: Path | None = None
     streams: Mapping[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     script: dict[str, Scripted] = field(default_factory=dict)
     overlay_status: int = 0
     recorded_until: datetime | None = None
@@ -64,6 +66,7 @@ class FakeVst:
         app.router.add_get("/vst/api/v1/sensor/streams", self._sensors)
         app.router.add_get("/vst/api/v1/storage/file/{stream}/url", self._clip_url)
         app.router.add_get("/vst/storage/temp_files/{name}", self._file)
+        app.router.add_get("/api/v1/storage/file/path", self._path)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -90,6 +93,10 @@ class FakeVst:
             for name, stream in self.streams.items()
         ]
         return await self._scripted(SENSORS) or web.json_response(listed)
+
+    async def _path(self, request: web.Request) -> web.StreamResponse:
+        path = self.files.get(request.query.get("id", ""))
+        return web.json_response({"mediaFilePath": path}, status=200 if path else 404)
 
     async def _clip_url(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))
