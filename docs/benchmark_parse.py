@@ -83,6 +83,10 @@ def hostile() -> dict[str, str]:
             "\\boxed{yes}",
             "\uff39\uff45\uff53。",
             "はい、",
+            "Therefore, yes. ",
+            "so the answer is ",
+            "答え",
+            "✅",
         ),
     ]
     answers = {repr(it): (it * HOSTILE_CHARS)[:HOSTILE_CHARS] for it in repeated}
