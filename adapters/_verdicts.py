@@ -155,6 +155,7 @@ def may_decide(text: str) -> bool:
     lower = text.lower()
     return (
         any(sign in lower for sign in _SIGNS)
+        or "?" in text
         or any(pattern.match(text) for pattern in (_LEAD, _WRITTEN_LEAD, _INTRODUCED, _OPTION))
         or read_word(text.partition("\n")[0]) is not None
         or read_word(text.rpartition("\n")[2]) is not None
