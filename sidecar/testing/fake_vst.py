@@ -39,24 +39,24 @@ class FakeVst:
     Attributes:
         clip: the file that every clip URL leads to; None serves 404.
         streams: stream ids by sensor name.
-        files: paths of stored files by their ids.
         script: what the endpoints `SENSORS`, `CLIP` and `FILE` do instead of their work.
         overlay_status: answer to requests for a clip with an overlay; 0 gives the clip.
         recorded_until: what is later is not recorded yet; None records everything.
         origin: scheme, host and port of clip URLs; "" is `url`.
         queries: query parameters of each request for a clip, in order.
         counts: how often each endpoint was asked.
+        files: paths of stored files by their ids.
     """
 
     clip: Path | None = None
     streams: Mapping[str, str] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
     script: dict[str, Scripted] = field(default_factory=dict)
     overlay_status: int = 0
     recorded_until: datetime | None = None
     origin: str = ""
     queries: list[dict[str, str]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     url: str = ""
     _runner: web.AppRunner | None = None
 
