@@ -6,13 +6,13 @@ import socket
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from sidecar.arms import AbParts, build_ab, build_routing
 from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
 from sidecar.core.families import check_family
@@ -21,10 +21,12 @@ from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
+from sidecar.core.routing import ArmsInForce, Routing, Switchboard
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
+from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
@@ -42,7 +44,6 @@ from sidecar.parts import (
     build_doors,
     build_realtime,
     build_review,
-    build_routing,
     build_sinks,
     build_store,
     seed_prompts,
@@ -50,6 +51,7 @@ from sidecar.parts import (
 )
 from sidecar.ports import Door, Ledger, Part, PromptBook
 from sidecar.settings import Settings
+from sidecar.work.arms_watch import ArmsWatch
 from sidecar.work.canary import Canary
 from sidecar.work.crew import Crew
 from sidecar.work.dispatch import Dispatcher
@@ -75,6 +77,7 @@ class App:
     plugins: Plugins
     service: Service
     verifier: Verifier
+    ab: AbParts
     dispatcher: Dispatcher
     outbox: Outbox
     doors: tuple[Door, ...]
@@ -97,10 +100,13 @@ class App:
         """
         await seed_prompts(self.prompts, self.settings)
         self.plugins.check(await self.prompts.list())
-        await self._meet_model()
+        await self.ab.arms.restore()
+        await self._meet_models()
         recovered = await self.ledger.recover()
         if recovered:
             _log.info("recovered", undecided=recovered)
+        for risk in await self.ledger.risks():
+            _log.warning("ledger_risk", detail=risk)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -108,6 +114,7 @@ class App:
         self.crew.start("outbox", self.outbox.run())
         self.crew.start("levels", self._observe_levels())
         self.crew.start("dispatcher", self.dispatcher.run())
+        self.crew.start("aside", self.ab.aside.run())
         sources = {type(it).__name__: it.run() for it in (*self.doors, *self._looks())}
         for name, work in sources.items():
             self.crew.start(name, work)
@@ -117,6 +124,8 @@ class App:
             await self.crew.stop(*sources)
             await self.crew.stop("dispatcher")
             await self.dispatcher.stop(self.settings.http.shutdown_grace_s)
+            await self.crew.stop("aside")
+            await self.ab.aside.stop()
             await self.crew.stop()
 
     async def close(self) -> None:
@@ -124,28 +133,18 @@ class App:
         for part in self.owned:
             await part.close()
 
-    def _looks(self) -> Iterator[Canary | RtviWatch]:
-        """Yield what looks after the servers while the service runs."""
+    def _looks(self) -> Iterator[ArmsWatch | Canary | RtviWatch]:
+        """Yield what looks after the arms and servers while the service runs."""
+        yield ArmsWatch(self.ab.arms)
         if self.settings.canary.enabled:
             yield self.canary
         if self.realtime.watch:
             yield self.realtime.watch
 
-    async def _meet_model(self) -> None:
+    async def _meet_models(self) -> None:
         """Refuse to start with a model of the wrong family; a server that is away is no reason."""
-        routing = self.verifier.routing
-        arm = routing.arms[routing.primary]
-        problem = await arm.backend.ping()
-        if problem:
-            _log.warning("model_server_away", arm=arm.name, detail=problem)
-            return
-        try:
-            model = await arm.backend.model()
-            check_family(model, arm.name, arm.adapter.profile, routing.families)
-        except VlmError as error:
-            _log.warning("model_server_away", arm=arm.name, detail=error.detail)
-        except ModelMismatch as error:
-            raise SettingsError(error.detail) from error
+        routing = self.verifier.switchboard.current
+        await asyncio.gather(*(_meet(routing, name) for name in routing.policy.named))
 
     async def _observe_levels(self) -> None:
         while True:
@@ -156,7 +155,30 @@ class App:
                     queued=self.dispatcher.queued,
                     in_flight=self.service.slots.taken,
                 )
+            self._observe_endpoints()
             await asyncio.sleep(LEVELS_EVERY_S)
+
+    def _observe_endpoints(self) -> None:
+        for arm in self.ab.arms.switchboard.current.arms.values():
+            for it in arm.vitals.endpoints:
+                is_left_out = it.breaker is Breaker.OPEN
+                self.ab.meter.endpoint(
+                    arm.name, it.place, in_flight=it.in_flight, is_left_out=is_left_out
+                )
+
+
+async def _meet(routing: Routing, name: str) -> None:
+    arm = routing.arms[name]
+    problem = await arm.backend.ping()
+    if problem:
+        _log.warning("model_server_away", arm=name, detail=problem)
+        return
+    try:
+        check_family(await arm.backend.model(), name, arm.adapter.profile, routing.families)
+    except VlmError as error:
+        _log.warning("model_server_away", arm=name, detail=error.detail)
+    except ModelMismatch as error:
+        raise SettingsError(error.detail) from error
 
 
 def build(settings: Settings) -> App:
@@ -169,6 +191,7 @@ def build(settings: Settings) -> App:
     clock, meter = SystemClock(), PrometheusMeter()
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock)
+    switchboard = Switchboard(routing)
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
     def hear_of_others() -> None:
@@ -191,7 +214,7 @@ def build(settings: Settings) -> App:
         ask_again=settings.verify.ask_again and plugins.parser is None,
     )
     verifier = Verifier(
-        routing=routing,
+        switchboard=switchboard,
         prompts=prompts,
         clips=clips,
         asker=asker,
@@ -201,13 +224,15 @@ def build(settings: Settings) -> App:
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
     )
+    ab = build_ab(
+        settings, verifier, intake, store, lambda: dispatcher.has_line, clock, meter.registry
+    )
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
-    primary = routing.arms[routing.primary]
     scheduler = Scheduler(
         settings.scheduling,
         clock,
         settings.verify.max_in_flight,
-        partial(cost_of, plan=primary.plan),
+        lambda event: cost_of(event, switchboard.current.lead.plan),
     )
     dispatcher = Dispatcher(
         ledger,
@@ -221,16 +246,17 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
         to_deliver=outbox.notify,
+        aside=ab.aside.take,
         max_attempts=settings.ledger.max_attempts,
     )
     canary = Canary(
-        primary, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
+        switchboard, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
     )
     realtime = build_realtime(settings, store.rules, meter.registry, clock)
     parts: dict[str, Part] = {
         "ledger": ledger,
         "media": clips,
-        f"arm {routing.primary}": primary.backend,
+        "arms": ArmsInForce(switchboard),
     }
     if settings.canary.enabled:
         parts["canary"] = canary
@@ -256,11 +282,15 @@ def build(settings: Settings) -> App:
     parts.update(doors.by_name)
     faces = Faces(
         realtime=realtime.api,
-        review=build_review(settings, routing, asker, service, meter.registry),
+        review=build_review(settings, switchboard, asker, service, meter.registry),
         chats=build_chats(settings, verifier, clips, clock),
         registry=meter.registry,
         parsers=plugins.functions,
         limits=body_limits(settings),
+        audit=store.audit,
+        arms=ab.face,
+        comparing=ab.comparing,
+        comparisons=ab.comparisons,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
@@ -277,6 +307,7 @@ def build(settings: Settings) -> App:
         plugins=plugins,
         service=service,
         verifier=verifier,
+        ab=ab,
         dispatcher=dispatcher,
         outbox=outbox,
         doors=tuple(doors.by_name.values()),

@@ -12,6 +12,8 @@ SidecarError
 │   ├── BodyTooLarge
 │   ├── NotFound
 │   ├── AlreadyExists
+│   ├── VersionConflict         somebody else changed it since it was read
+│   ├── ArmNotUsable            an arm that shall answer cannot, or serves the wrong model
 │   ├── Overloaded              the backlog is full; come back later
 │   ├── StoreUnavailable        the ledger cannot be written (disk full, closed)
 │   ├── RtviUnavailable         RT-VLM is not configured, not reached, or refuses
@@ -22,7 +24,8 @@ SidecarError
 │   ├── ReplayInProgress        rules cannot be changed while all are given to RT-VLM again
 │   ├── ReplayInFlight          that is being done already
 │   ├── IncidentsUnavailable    no Elasticsearch to read incidents from
-│   └── IncidentQueryFailed     it cannot be read
+│   ├── IncidentQueryFailed     it cannot be read
+│   └── ExtraMissing            the answer needs a library that is not installed
 └── VerificationError           accepted, then no verdict could be reached
     ├── MediaError
     │   ├── NoMedia             the event names no media and no recorder is configured
@@ -42,6 +45,7 @@ SidecarError
     │   ├── UnsureAnswer        its confidence lies in the alert type's abstain band
     │   ├── FramesNotSeen       it is about fewer frames than were sent
     │   └── ParserPluginFailed
+    ├── ArmsDisagree            arms that had to agree do not
     ├── NoPrompt                no prompt is configured for the event's category
     ├── ModelMismatch           the arm's server serves a model of another family
     ├── UnsupportedQuestion     this arm cannot answer this kind of alert
@@ -60,6 +64,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from sidecar.redaction import redact
 
 
 class Ack(StrEnum):
@@ -88,11 +94,15 @@ class MediaRoute(StrEnum):
 
 
 class SidecarError(Exception):
-    """Root of the tree. `detail` is a sentence that tells the user what is wrong and what to do."""
+    """Root of the tree. `detail` is a sentence that tells the user what is wrong and what to do.
+
+    Credentials and query strings of URLs are taken out of it here: whatever a part of the service
+    says, its text may be shown to callers, published with a verdict, or logged.
+    """
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = redact(detail)
+        super().__init__(self.detail)
 
 
 class SettingsError(SidecarError):
@@ -164,6 +174,14 @@ class AlreadyExists(RequestError):
     """There is already something under this name."""
 
 
+class VersionConflict(RequestError):
+    """It was changed since the version that the request is about."""
+
+
+class ArmNotUsable(RequestError):
+    """An arm cannot be put in force: its server is away or serves another family's model."""
+
+
 class Overloaded(RequestError):
     """Too much is waiting already."""
 
@@ -206,6 +224,10 @@ class IncidentsUnavailable(RequestError):
 
 class IncidentQueryFailed(RequestError):
     """Elasticsearch cannot be read."""
+
+
+class ExtraMissing(RequestError):
+    """What was asked for needs libraries of an extra that is not installed."""
 
 
 class VerificationError(SidecarError):
@@ -342,6 +364,9 @@ class FramesNotSeen(AnswerError): ...
 
 
 class ParserPluginFailed(AnswerError): ...
+
+
+class ArmsDisagree(VerificationError): ...
 
 
 class NoPrompt(VerificationError): ...
@@ -489,6 +514,8 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         BodyTooLarge: _refusal("body_too_large", 413, "INVALID_ARGUMENT"),
         NotFound: _refusal("not_found", 404, "NOT_FOUND"),
         AlreadyExists: _refusal("already_exists", 409, "ALREADY_EXISTS"),
+        VersionConflict: _refusal("version_conflict", 409, "ABORTED"),
+        ArmNotUsable: _refusal("arm_not_usable", 409, "FAILED_PRECONDITION"),
         Overloaded: _refusal("overloaded", 503, "RESOURCE_EXHAUSTED", retryable=True),
         StoreUnavailable: _refusal("store_unavailable", 503, "UNAVAILABLE", retryable=True),
         RtviUnavailable: _refusal("rtvi_vlm_unavailable", 502, "UNAVAILABLE", retryable=True),
@@ -500,6 +527,7 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         ReplayInFlight: _refusal("replay_in_flight", 409, "ALREADY_EXISTS"),
         IncidentsUnavailable: _refusal("elasticsearch_unavailable", 503, "UNIMPLEMENTED"),
         IncidentQueryFailed: _refusal("elasticsearch_query_failed", 500, "UNAVAILABLE"),
+        ExtraMissing: _refusal("extra_missing", 501, "UNIMPLEMENTED"),
         NoMedia: Row(
             "no_media",
             Wording(400, "{detail}"),
@@ -638,6 +666,12 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             "INTERNAL",
             source=ErrorSource.PARSER,
             metric="vlm_parse_failure",
+        ),
+        ArmsDisagree: Row(
+            "arms_disagree",
+            Wording(500, "{detail}"),
+            "FAILED_PRECONDITION",
+            source=ErrorSource.VLM,
         ),
         NoPrompt: Row(
             "no_prompt",

@@ -6,7 +6,7 @@ What comes with an extra (Kafka, Redis) is imported when the settings ask for it
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,12 +22,10 @@ from sidecar.core.asking import Asker
 from sidecar.core.captions import Captioner
 from sidecar.core.chat import Chats
 from sidecar.core.incidents import Incidents
-from sidecar.core.layers import MeteredVlm, RetryingVlm
 from sidecar.core.looking import Looker
-from sidecar.core.plugins import Plugins, load_object
 from sidecar.core.realtime import RealtimeRules
 from sidecar.core.review import Reviewer
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.routing import Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier
@@ -37,13 +35,15 @@ from sidecar.doors.realtime import Realtime
 from sidecar.doors.records import RecordIntake, decode_record
 from sidecar.doors.review import Review, upload_limits
 from sidecar.errors import SettingsError
-from sidecar.model import SamplePlan, Sampling, VerdictRecord
+from sidecar.model import VerdictRecord
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
 from sidecar.outside.always_on import load_always_on
-from sidecar.outside.baseline import OpenCvBaseline
+from sidecar.outside.arm_log import SqliteArmLog
+from sidecar.outside.audit import SqliteAuditTrail
 from sidecar.outside.chat_media import ChatMedia
 from sidecar.outside.clips import Clips
+from sidecar.outside.comparisons import SqliteComparisons
 from sidecar.outside.files import FolderFileStore
 from sidecar.outside.incidents import ElasticIncidents
 from sidecar.outside.inline_media import InlineMediaFolder
@@ -56,21 +56,19 @@ from sidecar.outside.sinks.console import ConsoleSink
 from sidecar.outside.sinks.elastic import ElasticSink
 from sidecar.outside.sinks.webhook import WebhookSink
 from sidecar.outside.sqlite import Database
-from sidecar.outside.vlm_http import HttpVlm
 from sidecar.ports import (
+    ArmLog,
+    AuditTrail,
     Clock,
+    Comparisons,
     DeadLetters,
     Door,
     Ledger,
-    Meter,
     PromptBook,
     RuleBook,
     Sink,
-    VlmAdapter,
-    VlmBackend,
 )
 from sidecar.settings import (
-    ArmSettings,
     LedgerSettings,
     MediaSettings,
     Settings,
@@ -109,6 +107,9 @@ class Store:
     ledger: Ledger
     prompts: PromptBook
     rules: RuleBook
+    audit: AuditTrail
+    arm_log: ArmLog
+    comparisons: Comparisons
     owned: tuple[Closes, ...]
 
 
@@ -133,10 +134,19 @@ def build_store(
     """
     if not settings.redis.url.get_secret_value():
         database = Database(settings.path, exclusive=exclusive)
-        book = SqlitePromptBook(database, clock)
-        rules = SqliteRuleBook(database)
-        return Store(SqliteLedger(database, settings, clock), book, rules, (database,))
+        return Store(
+            SqliteLedger(database, settings, clock),
+            SqlitePromptBook(database, clock),
+            SqliteRuleBook(database),
+            SqliteAuditTrail(database),
+            SqliteArmLog(database),
+            SqliteComparisons(database, clock),
+            (database,),
+        )
     with _extra("ledger.redis.url"):
+        from sidecar.outside.arm_log_redis import RedisArmLog
+        from sidecar.outside.audit_redis import RedisAuditTrail
+        from sidecar.outside.comparisons_redis import RedisComparisons
         from sidecar.outside.ledger_redis import RedisLedger
         from sidecar.outside.prompts_redis import RedisPromptBook
         from sidecar.outside.redis_store import RedisStore
@@ -150,7 +160,15 @@ def build_store(
         is_cluster=redis.is_cluster,
     )
     ledger = RedisLedger(store, settings, clock, lease_s=redis.lease_s, on_news=on_news)
-    return Store(ledger, RedisPromptBook(store, clock), RedisRuleBook(store), (ledger, store))
+    return Store(
+        ledger,
+        RedisPromptBook(store, clock),
+        RedisRuleBook(store),
+        RedisAuditTrail(store),
+        RedisArmLog(store),
+        RedisComparisons(store, clock),
+        (ledger, store),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,72 +212,6 @@ async def seed_prompts(prompts: PromptBook, settings: Settings) -> None:
     """
     configs = load_alert_types(settings.prompts.alert_type_config or SHIPPED_ALERT_TYPES)
     await prompts.seed(configs, override=settings.prompts.override_on_start)
-
-
-def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clock) -> Routing:
-    """Make the arms.
-
-    Raises:
-        SettingsError: an arm is unknown or has no endpoint, or an adapter cannot be loaded.
-    """
-    if settings.ab.primary not in settings.arms:
-        known = ", ".join(sorted(settings.arms))
-        raise SettingsError(f"ab.primary: there is no arm {settings.ab.primary!r}; known: {known}.")
-    arms = {
-        name: _build_arm(name, arm, settings, plugins, meter, clock)
-        for name, arm in settings.arms.items()
-    }
-    families = {
-        name: load_object(adapter, f"adapters.{name}").profile
-        for name, adapter in settings.adapters.items()
-    }
-    return Routing(arms, settings.ab.primary, families)
-
-
-def _build_arm(
-    name: str, arm: ArmSettings, settings: Settings, plugins: Plugins, meter: Meter, clock: Clock
-) -> Arm:
-    known = settings.adapters.get(arm.adapter or name, arm.adapter)
-    if not known:
-        choices = ", ".join(sorted(settings.adapters))
-        raise SettingsError(f"arms.{name}.adapter: name one of {choices}, or package.module:ATTR.")
-    adapter = plugins.around(load_object(known, f"arms.{name}.adapter"))
-    return Arm(
-        name=name,
-        adapter=adapter,
-        backend=_build_backend(name, arm, adapter, meter, clock),
-        plan=_plan(arm, adapter.profile.plan),
-        sampling=Sampling(
-            temperature=arm.temperature,
-            top_p=arm.top_p,
-            max_tokens=arm.max_tokens,
-            seed=arm.seed,
-            answer=arm.answer,
-            reasoning=arm.reasoning,
-        ),
-        timeout_s=arm.timeout_s * (arm.retries + 1),
-    )
-
-
-def _build_backend(
-    name: str, arm: ArmSettings, adapter: VlmAdapter, meter: Meter, clock: Clock
-) -> VlmBackend:
-    if not adapter.profile.is_vlm:
-        return MeteredVlm(OpenCvBaseline(), meter, name, clock)
-    if not arm.url:
-        raise SettingsError(f"arms.{name}.url: give the endpoint, such as http://host:8000/v1.")
-    metered = MeteredVlm(HttpVlm(name, arm), meter, name, clock)
-    return RetryingVlm(metered, arm.retries, arm.reconnect_s, clock)
-
-
-def _plan(arm: ArmSettings, plan: SamplePlan) -> SamplePlan:
-    return replace(
-        plan,
-        form=arm.evidence or plan.form,
-        fps=arm.fps or plan.fps,
-        max_frames=arm.max_frames or plan.max_frames,
-        max_pixels=arm.max_pixels or plan.max_pixels,
-    )
 
 
 def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:
@@ -336,7 +288,7 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
         doors["door grpc"] = RpcDoor(
-            settings.grpc, service, verifier.routing, verifier.verify, media
+            settings.grpc, service, verifier.switchboard, verifier.verify, media
         )
 
     if settings.kafka.bootstrap_servers:
@@ -388,7 +340,7 @@ def _encode(record: VerdictRecord) -> bytes:
 
 def build_review(
     settings: Settings,
-    routing: Routing,
+    switchboard: Switchboard,
     asker: Asker,
     service: Service,
     registry: CollectorRegistry,
@@ -397,7 +349,7 @@ def build_review(
     review, clock = settings.review, service.clock
     media = LocalReviewMedia(review, settings.media)
     files = FolderFileStore(review, settings.media, media)
-    looker = Looker(routing, asker, clock, review, PrometheusReviewMeter(registry))
+    looker = Looker(switchboard, asker, clock, review, PrometheusReviewMeter(registry))
 
     async def is_ready() -> bool:
         return not any(it.problem and it.required for it in await service.health())
@@ -415,7 +367,7 @@ def build_review(
 def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clock) -> Chats:
     """Make what the OpenAI face asks."""
     return Chats(
-        routing=verifier.routing,
+        switchboard=verifier.switchboard,
         asker=verifier.asker,
         media=ChatMedia(clips, settings.media.max_bytes),
         clock=clock,

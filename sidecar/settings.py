@@ -34,6 +34,7 @@ from pydantic_settings import (
 
 from sidecar.errors import SettingsError
 from sidecar.model import Anchor, AnswerForm, EvidenceForm
+from sidecar.policy import Policy
 
 ENV_PREFIX: Final = "SIDECAR_"
 FILE_VARIABLE: Final = "SIDECAR_SETTINGS_FILE"
@@ -479,6 +480,9 @@ class ArmSettings(_Section):
     """Name in `adapters`, or `package.module:ATTRIBUTE`. Defaults to the arm's own name."""
     url: str = ""
     """OpenAI-compatible endpoint including `/v1`. The baseline arm has none."""
+    urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Several endpoints of the same model, separated by commas, instead of `url`: the one with the
+    fewest requests in flight is asked, and one that fails is left out until it works again."""
     model: str = ""
     """Model id to request; "" takes the first of `GET /v1/models`."""
     api_key: SecretStr = SecretStr("")
@@ -511,12 +515,35 @@ class ArmSettings(_Section):
     reasoning: bool = False
     """Ask for a chain of thought before the answer."""
 
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.api_key.get_secret_value() and "@" in self.url.partition("://")[2].split("/")[0]:
+            raise ValueError("give a user in `url`, or `api_key`, but not both")
+        return self
+
 
 class AbSettings(_Section):
     """Which arm answers."""
 
     primary: str = "baseline"
-    """Name of the arm whose verdict is published."""
+    """Name of the arm whose verdict is published, when no policy is given."""
+    policy: Policy | None = None
+    """Which arm answers which event, in the form of docs/ab.md; in a variable, as JSON."""
+    policy_file: str = ""
+    """The same in a YAML file; `usage-map` is one that comes with the sidecar."""
+    keep_answers: Literal["compared", "all"] = "compared"
+    """Which answers of arms are kept for comparison: those about events while more than one arm may
+    be asked, or all."""
+    keep_events: int = Field(default=200_000, ge=0)
+    """Compared events to keep; the oldest go first, those that somebody labelled never."""
+    keep_days: float = Field(default=90.0, gt=0)
+    """How long to keep them."""
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Self:
+        if self.policy is not None and self.policy_file:
+            raise ValueError("give either `policy` or `policy_file`")
+        return self
 
 
 class ConsoleSinkSettings(_Section):

@@ -13,7 +13,7 @@ from sidecar.contract.chat import Chat, ChatMode, FrameWish
 from sidecar.contract.completion import ChatAnswer, ChatChoice
 from sidecar.contract.strict import refusal_text, verdict_object, verdict_text
 from sidecar.core.asking import Asker
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.routing import Arm, Switchboard
 from sidecar.core.slots import Slots
 from sidecar.dialect import ServerDialect
 from sidecar.errors import (
@@ -103,7 +103,7 @@ class Chats:
             an error.
     """
 
-    routing: Routing
+    switchboard: Switchboard
     asker: Asker
     media: ClipSource
     clock: Clock
@@ -158,7 +158,7 @@ class Chats:
             self.slots.give_back()
 
     def _arm(self) -> Arm:
-        return self.routing.arms[self.routing.primary]
+        return self.switchboard.current.lead
 
     async def _answer(self, chat: Chat, mode: ChatMode) -> ChatAnswer:
         arm = self._arm()

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from sidecar.core.asking import Asker
+from sidecar.core.choosing import facts_of
 from sidecar.core.chunking import Chunk
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.routing import Arm, Switchboard
 from sidecar.errors import DeadlineExpired, MediaRoute, ReviewRefused, VerificationError, VlmError
 from sidecar.model import (
     Clip,
@@ -50,7 +51,7 @@ class Looker:
     """Looks at chunks, a bounded number at a time, whatever requests they belong to.
 
     Args:
-        routing: which arm is asked.
+        switchboard: tells which arm is asked.
         asker: shows chunks and asks.
         clock: stamps what is asked.
         settings: the limits.
@@ -59,13 +60,13 @@ class Looker:
 
     def __init__(
         self,
-        routing: Routing,
+        switchboard: Switchboard,
         asker: Asker,
         clock: Clock,
         settings: ReviewSettings,
         meter: ReviewMeter,
     ) -> None:
-        self._routing = routing
+        self._switchboard = switchboard
         self._asker = asker
         self._clock = clock
         self._settings = settings
@@ -95,7 +96,7 @@ class Looker:
     async def look(self, view: View) -> list[Verdict]:
         """Look at every chunk; each failure ends in the verdict about its chunk."""
         event = self._event(view)
-        arm = self._routing.choose(event)
+        arm = self._switchboard.current.first(facts_of(event, view.prompt))
         draft = self._draft(event, arm, view)
         try:
             async with asyncio.timeout(self._settings.deadline_s):
@@ -110,13 +111,13 @@ class Looker:
         return [replace(draft, error=error)] * len(view.chunks)
 
     async def model(self) -> str:
-        """Return the id of the primary arm's model.
+        """Return the id of the leading arm's model.
 
         Raises:
             ReviewRefused: its server does not tell.
         """
         try:
-            return await self._routing.arms[self._routing.primary].backend.model()
+            return await self._switchboard.current.lead.backend.model()
         except VlmError as error:
             raise ReviewRefused(503, "ServiceUnavailable", error.detail) from error
 

@@ -23,6 +23,7 @@ from sidecar.model import (
     VerifyEvent,
 )
 from sidecar.ports import Clock, Ledger, Meter, Part, PromptBook
+from sidecar.redaction import redact
 
 FOLLOW_BATCH: Final = 100
 FOLLOW_IDLE_S: Final = 15.0
@@ -148,7 +149,7 @@ class Service:
         named = {**self.parts, **self.sinks}
         problems = await asyncio.gather(*(part.ping() for part in named.values()))
         return [
-            Health(name, problem=problem, required=name in self.parts)
+            Health(name, problem=redact(problem), required=name in self.parts)
             for name, problem in zip(named, problems, strict=True)
         ]
 

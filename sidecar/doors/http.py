@@ -37,9 +37,14 @@ from sidecar.contract.verdict import (
     verdict_response,
 )
 from sidecar.core.chat import Chats
+from sidecar.core.comparing import Comparing
 from sidecar.core.service import Service
 from sidecar.doors.alert_config import alert_config_router
+from sidecar.doors.arms import ArmsFace, arms_router
+from sidecar.doors.audit import audit_router
 from sidecar.doors.body_limit import BodyLimit, Limit
+from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
+from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import is_openai, not_offered, openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
@@ -47,6 +52,7 @@ from sidecar.doors.scrape import is_scrape, scrape
 from sidecar.doors.unrouted import allowed_methods, explain_unreadable
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
+from sidecar.ports import AuditTrail
 from sidecar.settings import HttpSettings, MetricsSettings
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
@@ -71,6 +77,10 @@ class Faces:
         registry: metrics, for a Prometheus that asks this port as it asks VSS 2.4.
         parsers: names of the user's parsers, which alert types may name.
         limits: how large bodies may be where the usual limit is too small, by path.
+        audit: who changed what.
+        arms: which arms answer.
+        comparing: what arms said about single events.
+        comparisons: the same for all that are chosen.
     """
 
     realtime: Realtime
@@ -79,6 +89,10 @@ class Faces:
     registry: CollectorRegistry
     parsers: Collection[str]
     limits: Mapping[str, Limit]
+    audit: AuditTrail
+    arms: ArmsFace
+    comparing: Comparing
+    comparisons: ReadsComparisons
 
 
 def create_http_app(
@@ -104,9 +118,13 @@ def create_http_app(
         lifespan=lifespan,
     )
     app.include_router(_submission_router(service, http))
+    app.include_router(labels_router(faces.comparing, REFUSALS))
+    app.include_router(comparisons_router(faces.comparisons))
+    app.include_router(arms_router(faces.arms, REFUSALS))
     app.include_router(_verdict_router(service))
     app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))
     app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))
+    app.include_router(audit_router(faces.audit, REFUSALS))
     app.include_router(openai_router(faces.chats))
     app.include_router(review_router(faces.review))
     app.include_router(_health_router(service, metrics, faces.registry))

@@ -29,6 +29,7 @@ from sidecar.contract.verdict import ErrorResponse, error_response, stamp
 from sidecar.core.always_on import AlwaysOn, CameraOutcome
 from sidecar.core.incidents import Incidents
 from sidecar.core.realtime import RealtimeRules, Replay
+from sidecar.doors.callers import By
 from sidecar.doors.json_body import StrictJsonRoute
 from sidecar.errors import InvalidRequest, RequestError, row_of
 from sidecar.model import IncidentQuery
@@ -80,9 +81,9 @@ def realtime_router(realtime: Realtime, refusals: Answers, max_json_depth: int) 
 
 def _add_rule_routes(router: APIRouter, realtime: Realtime) -> None:
     @router.post("", status_code=201, responses=_refusals(409, 502))
-    async def create_rule(request: RealtimeAlertRequest) -> RealtimeAlertResponse:
+    async def create_rule(request: RealtimeAlertRequest, by: By) -> RealtimeAlertResponse:
         """Let RT-VLM watch a live stream. Rules with one `sensor_id` share its stream."""
-        rule = await realtime.rules.create(read_rule_fields(request))
+        rule = await realtime.rules.create(read_rule_fields(request), by)
         return RealtimeAlertResponse(id=rule.id, created_at=rule.created_at.isoformat())
 
     @router.get("")
@@ -116,9 +117,9 @@ def _add_single_rule_routes(router: APIRouter, realtime: Realtime) -> None:
         )
 
     @router.delete("/{alert_rule_id}", responses=_refusals(404))
-    async def delete_rule(alert_rule_id: UUID) -> RealtimeAlertDeleteResponse:
+    async def delete_rule(alert_rule_id: UUID, by: By) -> RealtimeAlertDeleteResponse:
         """Delete a rule. Its stream is closed with the last rule that uses it."""
-        await realtime.rules.delete(str(alert_rule_id))
+        await realtime.rules.delete(str(alert_rule_id), by)
         return RealtimeAlertDeleteResponse(id=str(alert_rule_id))
 
 
@@ -167,7 +168,7 @@ def _add_camera_route(router: APIRouter, realtime: Realtime, max_json_depth: int
             }
         },
     )
-    async def change_camera(request: Request) -> Response:
+    async def change_camera(request: Request, by: By) -> Response:
         """Start or stop the always-on rules of a camera that began or ceased to stream."""
         if realtime.always_on.entries is None:
             return _camera_response(CameraOutcome(503, "ALWAYS_ON_DISABLED"))
@@ -176,7 +177,7 @@ def _add_camera_route(router: APIRouter, realtime: Realtime, max_json_depth: int
             event = validate(AlwaysOnEventRequest, raw).event
         except InvalidRequest:
             return _camera_response(CameraOutcome(422, "INVALID_PAYLOAD"))
-        return _camera_response(await realtime.always_on.handle(event))
+        return _camera_response(await realtime.always_on.handle(event, by))
 
 
 def _replay_response(replay: Replay, correlation_id: str) -> RealtimeReplayResponse:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from sidecar.contract.enrich import record_of
-from sidecar.core.routing import Routing
+from sidecar.core.routing import Arm, Switchboard
 from sidecar.core.service import Service, Submission
 from sidecar.doors.rpc_messages import (
     read_after,
@@ -55,14 +55,14 @@ class VerifierService(VerifierServicer):
 
     Attributes:
         waiting: tells of verdicts.
-        routing: the arms.
+        switchboard: the arms.
         verify: decides an event that is not kept.
         media: keeps inline media; None when they cannot be kept.
     """
 
     service: Service
     waiting: Waiting
-    routing: Routing
+    switchboard: Switchboard
     verify: Callable[[VerifyEvent], Awaitable[Verdict]]
     media: InlineMedia | None
 
@@ -132,15 +132,16 @@ class VerifierService(VerifierServicer):
     ) -> pb.ListArmsResponse:
         """List the arms and ask each whether it can work."""
         del request, context
-        return pb.ListArmsResponse(arms=await asyncio.gather(*map(self._arm, self.routing.arms)))
+        routing = self.switchboard.current
+        arms = (self._arm(arm, is_lead=arm is routing.lead) for arm in routing.arms.values())
+        return pb.ListArmsResponse(arms=await asyncio.gather(*arms))
 
-    async def _arm(self, name: str) -> pb.Arm:
-        arm = self.routing.arms[name]
+    async def _arm(self, arm: Arm, *, is_lead: bool) -> pb.Arm:
         problem = await arm.backend.ping()
         return pb.Arm(
-            name=name,
+            name=arm.name,
             adapter=arm.adapter.profile.name,
-            is_primary=name == self.routing.primary,
+            is_primary=is_lead,
             model=await model_of(arm),
             problem=problem,
         )

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from sidecar.audit import Attribution
 from sidecar.errors import RequestError, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
@@ -26,6 +27,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
+from sidecar.outside.audit import dump_entry, replayed
 from sidecar.outside.ledger_rows import NEVER, dump, dump_record, load_record, overloaded
 from sidecar.outside.marks import pack_rules, unpack_drop
 from sidecar.outside.redis_store import Argument, RedisStore
@@ -102,6 +104,10 @@ class RedisLedger:
         self._heart = None
         with suppress(StoreUnavailable):
             await self._store.write("leave", self._me)
+
+    async def risks(self) -> Sequence[str]:
+        """Tell what the server would lose."""
+        return await self._store.risks()
 
     async def recover(self) -> int:
         """Check the server, take up a lease, and put back what dead replicas had claimed.
@@ -243,14 +249,18 @@ class RedisLedger:
         """List deliveries that were given up, oldest first."""
         return [_to_entry(row) for row in await self._store.read("dead_letters", limit)]
 
-    async def replay(self, ids: Sequence[int] | None) -> int:
-        """Schedule dead letters again, with all their attempts. Returns how many."""
+    async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
+        """Schedule dead letters again, with all their attempts. Returns how many.
+
+        Not so many at once that other replicas would wait; each part is recorded for itself.
+        """
         if ids is None:
             ids = [int(entry) for entry in await self._store.read("dead_ids")]
         now, revived = to_microseconds(self._clock.now()), 0
         for start in range(0, len(ids), _REPLAY_BATCH):
-            batch = [_entry_id(entry) for entry in ids[start : start + _REPLAY_BATCH]]
-            revived += await self._store.write("replay", now, *batch)
+            batch = ids[start : start + _REPLAY_BATCH]
+            entry = b"" if by is None else dump_entry(replayed(by, batch, now))
+            revived += await self._store.write("replay", now, entry, *map(_entry_id, batch))
         return revived
 
     async def _answer(self, offer: Offer) -> Accepted | RequestError:

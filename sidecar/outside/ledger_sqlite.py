@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import orjson
 
+from sidecar.audit import Attribution
 from sidecar.errors import Overloaded, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
@@ -22,6 +23,7 @@ from sidecar.model import (
     VerifyEvent,
 )
 from sidecar.outside.accepting import Acceptor, names_of, read_verdict, remember
+from sidecar.outside.audit import insert_entry, replayed
 from sidecar.outside.ledger_rows import NEVER, dump, to_entry, to_event, to_record, to_row
 from sidecar.outside.sqlite import Database, to_microseconds
 from sidecar.ports import Clock
@@ -109,6 +111,10 @@ class SqliteLedger:
 
     async def close(self) -> None:
         """Do nothing: there is nothing here to release."""
+
+    async def risks(self) -> Sequence[str]:
+        """Return nothing: every write is synced to the disk."""
+        return ()
 
     async def recover(self) -> int:
         """Put back what a dead process had claimed; the attempts stay counted.
@@ -220,9 +226,9 @@ class SqliteLedger:
         """List deliveries that were given up, oldest first."""
         return await self._db.read(_fetch(_SELECT_DEAD, (limit,), to_entry))
 
-    async def replay(self, ids: Sequence[int] | None) -> int:
+    async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many."""
-        return await self._db.write(partial(_revive, ids, self._now()))
+        return await self._db.write(partial(_revive, ids, by, self._now()))
 
     def _now(self) -> int:
         return to_microseconds(self._clock.now())
@@ -344,8 +350,11 @@ def _line(record: VerdictRecord) -> str:
     return record.fingerprint or record.key
 
 
-def _revive(ids: Sequence[int] | None, now: int, db: Connection) -> int:
+def _revive(ids: Sequence[int] | None, by: Attribution | None, now: int, db: Connection) -> int:
     if ids is None:
         dead = db.execute("SELECT id FROM outbox WHERE dead = 1 ORDER BY id").fetchall()
         ids = [row["id"] for row in dead]
-    return db.executemany(_REVIVE_DELIVERY, [{"id": i, "now": now} for i in ids]).rowcount
+    count = db.executemany(_REVIVE_DELIVERY, [{"id": i, "now": now} for i in ids]).rowcount
+    if by is not None and ids:
+        insert_entry(replayed(by, ids, now), db)
+    return count

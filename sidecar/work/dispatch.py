@@ -13,10 +13,17 @@ from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
 from sidecar.core.scheduling import Refused, Scheduler
 from sidecar.core.slots import Slots
-from sidecar.core.verify import Verifier
-from sidecar.errors import Poisoned, StoreUnavailable, UnexpectedFailure, row_of
-from sidecar.model import StoredEvent, Verdict, VerifyEvent
+from sidecar.core.verify import Look, Verifier
+from sidecar.errors import (
+    Poisoned,
+    StoreUnavailable,
+    UnexpectedFailure,
+    VerificationError,
+    row_of,
+)
+from sidecar.model import StoredEvent, VerifyEvent
 from sidecar.ports import Clock, Ledger, Meter
+from sidecar.redaction import redact
 
 STORE_RETRY_S: Final = 1.0
 IDLE_S: Final = 5.0
@@ -36,6 +43,7 @@ class Dispatcher:
         submitted: rung when an accepted event waits to be claimed.
         feed: takes each verdict after its commit.
         to_deliver: called after each commit.
+        aside: takes what a committed verdict leaves to do; must return at once.
         max_attempts: an event that was taken up more often ends as poisoned.
     """
 
@@ -53,6 +61,7 @@ class Dispatcher:
         submitted: Bell,
         feed: Feed,
         to_deliver: Callable[[], None],
+        aside: Callable[[Look], None],
         max_attempts: int,
     ) -> None:
         self._ledger = ledger
@@ -66,6 +75,7 @@ class Dispatcher:
         self._submitted = submitted
         self._feed = feed
         self._to_deliver = to_deliver
+        self._aside = aside
         self._max_attempts = max_attempts
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = 0
@@ -171,8 +181,8 @@ class Dispatcher:
         by_key = {it.event.key: it for it in refused}
         for stored in await self._claim(by_key):
             one = by_key[stored.key]
-            verdict = self._verifier.failed(replace(one.event, attempt=stored.attempt), one.error)
-            self._start(self._commit_or_say_why(verdict), self._forget)
+            look = self._failed(replace(one.event, attempt=stored.attempt), one.error)
+            self._start(self._commit_or_say_why(look), self._forget)
         return bool(by_key)
 
     async def _claim(self, keys: Collection[str]) -> Sequence[StoredEvent]:
@@ -200,34 +210,38 @@ class Dispatcher:
     async def _decide(self, event: VerifyEvent, expires: float) -> None:
         begun = self._clock.monotonic()
         try:
-            verdict = await self._verdict_on(event, expires - begun)
+            look = await self._look_at(event, expires - begun)
         except asyncio.CancelledError:
             await self._ledger.release(event.key)
             raise
         self._scheduler.done(event, self._clock.monotonic() - begun)
-        await self._commit_or_say_why(verdict)
+        await self._commit_or_say_why(look)
 
-    async def _verdict_on(self, event: VerifyEvent, within_s: float) -> Verdict:
+    async def _look_at(self, event: VerifyEvent, within_s: float) -> Look:
         if event.attempt > self._max_attempts:
             times = event.attempt - 1
-            return self._verifier.failed(
-                event, Poisoned(f"Poisoned: the event stopped the service {times} times")
-            )
+            poisoned = Poisoned(f"Poisoned: the event stopped the service {times} times")
+            return self._failed(event, poisoned)
         try:
-            return await self._verifier.verify(event, within_s=within_s)
+            return await self._verifier.look(event, within_s=within_s)
         except Exception as error:
             _log.exception("unexpected_failure", key=event.key)
-            return self._verifier.failed(event, _unexpected(error))
+            return self._failed(event, _unexpected(error))
 
-    async def _commit_or_say_why(self, verdict: Verdict) -> None:
+    def _failed(self, event: VerifyEvent, error: VerificationError) -> Look:
+        return Look(self._verifier.failed(event, error))
+
+    async def _commit_or_say_why(self, look: Look) -> None:
         """Store a verdict; one that meets a defect of ours becomes a failure that says so."""
         try:
-            await self._commit(verdict)
+            await self._commit(look)
         except Exception as error:
-            _log.exception("verdict_not_storable", key=verdict.event.key)
-            await self._commit(self._verifier.failed(verdict.event, _unexpected(error)))
+            event = look.verdict.event
+            _log.exception("verdict_not_storable", key=event.key)
+            await self._commit(self._failed(event, _unexpected(error)))
 
-    async def _commit(self, verdict: Verdict) -> None:
+    async def _commit(self, look: Look) -> None:
+        verdict = look.verdict
         record = record_of(verdict)
         while True:
             try:
@@ -242,6 +256,7 @@ class Dispatcher:
         self._meter.decided(record.outcome.value, metric, verdict.latency_ms / 1000)
         self._feed.add(committed)
         self._to_deliver()
+        self._aside(look)
         _log.info(
             "verdict",
             id=record.id,
@@ -254,4 +269,4 @@ class Dispatcher:
 
 
 def _unexpected(error: Exception) -> UnexpectedFailure:
-    return UnexpectedFailure(f"{type(error).__name__}: {str(error)[:150]}")
+    return UnexpectedFailure(f"{type(error).__name__}: {redact(str(error))[:150]}")

@@ -52,6 +52,7 @@ class Outbox:
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(lane.run())
+            await asyncio.Event().wait()  # until cancelled, by a lane that broke as well
 
     async def drain(self, timeout_s: float) -> bool:
         """Deliver what is due, without waiting for retries. Not while `run` runs.

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 from rpc_service import (
+    NO_ARMS,
     calling,
     incident,
     mock_vlm,
@@ -32,7 +33,7 @@ from storing_service import storing
 
 from sidecar.client import write_event
 from sidecar.core.intake import Intake
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.routing import Arm, Routing, Switchboard
 from sidecar.doors.rpc import RpcDoor
 from sidecar.model import EventKind, StoredEvent, VerifyEvent
 from sidecar.pb.inference import grpc_service_pb2 as probes
@@ -40,6 +41,7 @@ from sidecar.pb.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from sidecar.pb.nv.ext_pb2 import Behavior, Incident
 from sidecar.pb.v1 import verifier_pb2 as pb
 from sidecar.pb.v1.verifier_pb2_grpc import VerifierStub
+from sidecar.policy import Policy
 from sidecar.settings import RpcSettings
 from sidecar.testing.media import write_motion, write_still
 
@@ -456,7 +458,7 @@ async def test_dry_runs_do_not_wait_in_line(tmp_path: Path) -> None:
 async def test_a_defect_shows_nothing_of_its_inside(tmp_path: Path) -> None:
     """What is our fault is INTERNAL, without the exception."""
     async with storing_rpc(tmp_path) as (store, _):
-        broken = Routing({"broken": cast("Arm", None)}, "broken", {})
+        broken = Switchboard(Routing({"broken": cast("Arm", None)}, Policy.only("broken"), {}))
         door = RpcDoor(RpcSettings(port=0), store.service, broken, _unused, None)
         async with serving(door), open_channel(door) as channel:
             error = await _refused(VerifierStub(channel).ListArms(pb.ListArmsRequest()))
@@ -547,7 +549,7 @@ async def test_a_taken_port_is_told_and_tried_again(tmp_path: Path) -> None:
     """A door whose port somebody holds says so, and the service is not ready."""
     async with storing_rpc(tmp_path) as (store, door):
         settings = RpcSettings(enabled=True, port=door.port)
-        second = RpcDoor(settings, store.service, Routing({}, "", {}), _unused, None)
+        second = RpcDoor(settings, store.service, NO_ARMS, _unused, None)
         running = asyncio.create_task(second.run())
         async with asyncio.timeout(5):
             while "cannot listen" not in await second.ping():

@@ -17,13 +17,14 @@ from ledger_samples import T0, a_record, an_event, take, until
 from redis.asyncio import Redis
 from redis_process import RedisProcess
 
+from sidecar.check import find_problems
 from sidecar.errors import AlreadyExists, SettingsError, StoreUnavailable
 from sidecar.model import AlertConfig, AnswerRules, AnswerShape, Outcome, VerdictFilter
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.ledger_redis import RedisLedger
 from sidecar.outside.prompts_redis import FRESH_S, RedisPromptBook
 from sidecar.outside.redis_store import RedisStore
-from sidecar.settings import LedgerSettings
+from sidecar.settings import LedgerSettings, Settings
 from sidecar.testing.fakes import FrozenClock
 
 PROGRAM = Path(__file__).with_name("hold_events.py")
@@ -419,15 +420,37 @@ async def test_forgetful_redis_is_not_ready(own_server: RedisProcess) -> None:
 
 
 async def test_server_without_append_only_file_is_a_risk(own_server: RedisProcess) -> None:
-    """Nothing of it stops the service, but the operator can be told."""
-    store = RedisStore(own_server.url)
-    with_file = await store.risks()
-    own_server.ask("CONFIG SET appendonly no")
-    without = await store.risks()
-    await store.close()
+    """Nothing of it stops the service, but its log and `sidecar check` tell the operator."""
+    async with open_ledger(own_server) as ledger:
+        with_file = await ledger.risks()
+        own_server.ask("CONFIG SET appendonly no")
+        without = await ledger.risks()
 
     assert list(with_file) == []
     assert ["Set `appendonly yes`." in risk for risk in without] == [True]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("CONFIG SET appendonly no", "Set `appendonly yes`."),
+        ("CONFIG SET maxmemory 1mb", "used memory > 'maxmemory'"),
+        ("SHUTDOWN NOSAVE", "Start it, or set SIDECAR_LEDGER__REDIS__URL"),
+    ],
+)
+async def test_check_names_what_redis_would_lose(
+    own_server: RedisProcess, command: str, expected: str
+) -> None:
+    """`sidecar check` asks the server, and says when it does not answer."""
+    settings = Settings.model_validate({"ledger": {"redis": {"url": own_server.url}}})
+    before = await find_problems(settings)
+    own_server.ask(command)
+    after = await find_problems(settings)
+
+    assert [] == [it for it in before if it.setting.startswith("ledger")]
+    (problem,) = [it for it in after if it.setting.startswith("ledger")]
+    assert (problem.severity, problem.setting) == ("warning", "ledger.redis.url")
+    assert expected in problem.text
 
 
 async def test_wait_aof_needs_a_server_that_has_it(own_server: RedisProcess) -> None:

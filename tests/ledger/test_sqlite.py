@@ -20,7 +20,12 @@ from ledger_samples import T0, a_record, an_event, take
 from sidecar.errors import SettingsError, StoreUnavailable
 from sidecar.model import Outcome, VerdictFilter
 from sidecar.outside.ledger_sqlite import SqliteLedger, build_query
-from sidecar.outside.sqlite import Database, from_microseconds, to_microseconds
+from sidecar.outside.sqlite import (
+    SCHEMA_VERSION,
+    Database,
+    from_microseconds,
+    to_microseconds,
+)
 from sidecar.settings import LedgerSettings
 from sidecar.testing.fakes import FrozenClock
 
@@ -248,7 +253,9 @@ async def test_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    with pytest.raises(SettingsError, match=r"newer sidecar: it has schema 99, this one knows 3"):
+    with pytest.raises(
+        SettingsError, match=f"newer sidecar: it has schema 99, this one knows {SCHEMA_VERSION}"
+    ):
         Database(path)
 
 

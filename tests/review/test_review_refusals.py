@@ -207,8 +207,8 @@ async def test_a_defect_tells_nothing_but_that_it_is_one(folder: Path) -> None:
     """500 with 2.4's words, and nothing of what went wrong inside."""
     async with reviewing(folder) as (service, _):
         app = service.app
-        routing, asker = app.verifier.routing, app.verifier.asker
-        whole = build_review(app.settings, routing, asker, app.service, CollectorRegistry())
+        arms, asker = app.verifier.switchboard, app.verifier.asker
+        whole = build_review(app.settings, arms, asker, app.service, CollectorRegistry())
         broken = replace(whole, reviewer=replace(whole.reviewer, media=_BrokenMedia()))
         api = FastAPI()
         api.include_router(review_router(broken))

@@ -138,6 +138,15 @@ async def test_every_verdict_reaches_every_sink_once(
     assert await ledger.due("one", clock.now(), 10) == []
 
 
+async def test_an_outbox_without_sinks_runs_on(ledger: SqliteLedger, clock: FrozenClock) -> None:
+    """It has nothing to do, which is no reason to end."""
+    task = asyncio.create_task(outbox_of(ledger, clock).run())
+    done, _ = await asyncio.wait([task], timeout=0.1)
+    task.cancel()
+
+    assert not done
+
+
 async def test_notify_delivers_at_once(
     ledger: SqliteLedger, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
