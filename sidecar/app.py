@@ -259,7 +259,7 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
     )
-    doors = build_doors(settings, service, verifier, clock)
+    doors = build_doors(settings, service, verifier, ab.arms, clock)
     parts.update(doors.by_name)
     faces = Faces(
         realtime=realtime.api,

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from sidecar.contract.chat import ChatMode
 from sidecar.contract.nvschema import to_protobuf
 from sidecar.core.always_on import AlwaysOn
+from sidecar.core.arms import Arms
 from sidecar.core.asking import Asker
 from sidecar.core.captions import Captioner
 from sidecar.core.chat import Chats
@@ -267,7 +268,9 @@ def with_inline(settings: Settings) -> MediaSettings:
     return settings.media.model_copy(update={"allowed_roots": roots})
 
 
-def build_doors(settings: Settings, service: Service, verifier: Verifier, clock: Clock) -> Doors:
+def build_doors(
+    settings: Settings, service: Service, verifier: Verifier, arms: Arms, clock: Clock
+) -> Doors:
     """Make the doors that read for themselves, as the settings name them.
 
     Raises:
@@ -287,9 +290,7 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
             from sidecar.doors.rpc import RpcDoor
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
-        doors["door grpc"] = RpcDoor(
-            settings.grpc, service, verifier.switchboard, verifier.verify, media
-        )
+        doors["door grpc"] = RpcDoor(settings.grpc, service, arms, verifier.verify, media)
 
     if settings.kafka.bootstrap_servers:
         with _extra("kafka.bootstrap_servers"):
