@@ -298,7 +298,7 @@ def build(settings: Settings) -> App:
         announce=announce,
     )
     websocket = build_websocket(settings, service, meter.registry)
-    doors = build_doors(settings, service, switchboard, decider, clock)
+    doors = build_doors(settings, service, decider, ab.arms, clock)
     reading: dict[str, Door] = {**doors.by_name}
     if settings.websocket.enabled:
         reading["door websocket"] = websocket

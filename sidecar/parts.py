@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from sidecar.contract.chat import ChatMode
 from sidecar.contract.nvschema import to_protobuf
 from sidecar.core.always_on import AlwaysOn
+from sidecar.core.arms import Arms
 from sidecar.core.asking import Asker
 from sidecar.core.bridge import BridgeVerifier
 from sidecar.core.captions import Captioner
@@ -305,11 +306,7 @@ def with_inline(settings: Settings) -> MediaSettings:
 
 
 def build_doors(
-    settings: Settings,
-    service: Service,
-    switchboard: Switchboard,
-    verifier: Verifies,
-    clock: Clock,
+    settings: Settings, service: Service, verifier: Verifies, arms: Arms, clock: Clock
 ) -> Doors:
     """Make the doors that read for themselves, as the settings name them.
 
@@ -334,7 +331,7 @@ def build_doors(
             from sidecar.doors.rpc import RpcDoor
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
-        doors["door grpc"] = RpcDoor(settings.grpc, service, switchboard, verifier.verify, media)
+        doors["door grpc"] = RpcDoor(settings.grpc, service, arms, verifier.verify, media)
 
     if settings.kafka.bootstrap_servers:
         with _extra("kafka.bootstrap_servers"):

@@ -62,7 +62,12 @@ class Routing:
 
     def first(self, facts: Facts) -> Arm:
         """Return the arm that is asked first, for doors that ask only one."""
-        return self.arms[self.plan(facts).arms[0]]
+        return self.in_turn(facts)[0]
+
+    def in_turn(self, facts: Facts) -> tuple[Arm, ...]:
+        """Return the arms of the plan and its fallback, for doors that ask until one answers."""
+        plan = self.plan(facts)
+        return tuple(self.arms[name] for name in (*plan.arms, *plan.fallback))
 
 
 class Switchboard:
