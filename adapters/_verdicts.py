@@ -125,7 +125,7 @@ def read_prose(text: str, *, opening: bool = True) -> Reading:
     if word is not None:
         return Reading(word, leads=True)
     words = refuse_nonsense(text)
-    if _TICKED.search(text):
+    if ("[" in text or not text.isascii()) and _TICKED.search(text):
         raise unparsable(text)
     announced = find_announced(text, words)
     final = [it for it in announced if it.is_final]
