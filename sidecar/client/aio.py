@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -122,6 +123,8 @@ class AsyncVerifierClient:
         sensor_id: str = "",
         category: str = "",
         outcome: pb.Outcome = pb.OUTCOME_UNSPECIFIED,
+        since: datetime | None = None,
+        until: datetime | None = None,
         after: int | None = None,
     ) -> AsyncGenerator[pb.Verdict]:
         """Yield verdicts as they are committed, without end and across restarts of the server.
@@ -130,13 +133,20 @@ class AsyncVerifierClient:
             sensor_id: of which camera; "" means any, as of the others.
             category: of which alert type.
             outcome: ended how.
+            since: of events with this timestamp or a later one; an aware time.
+            until: of events with this timestamp or an earlier one; an aware time.
             after: `seq` of the last verdict that was seen; None starts with the next one.
 
         Raises:
             CallFailed: the server refuses.
         """
         request = pb.WatchVerdictsRequest(
-            sensor_id=sensor_id, category=category, outcome=outcome, after=after
+            sensor_id=sensor_id,
+            category=category,
+            outcome=outcome,
+            since=since,
+            until=until,
+            after=after,
         )
         while True:
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -71,11 +72,20 @@ class VerifierClient:
         sensor_id: str = "",
         category: str = "",
         outcome: pb.Outcome = pb.OUTCOME_UNSPECIFIED,
+        since: datetime | None = None,
+        until: datetime | None = None,
         after: int | None = None,
     ) -> Iterator[pb.Verdict]:
         """Yield verdicts as they are committed, without end."""
         return self._iterate(
-            self._client.watch(sensor_id=sensor_id, category=category, outcome=outcome, after=after)
+            self._client.watch(
+                sensor_id=sensor_id,
+                category=category,
+                outcome=outcome,
+                since=since,
+                until=until,
+                after=after,
+            )
         )
 
     def get_verdict(self, identity: str) -> pb.Verdict | None:

@@ -31,9 +31,9 @@ def comparisons_router(
         read: where the comparisons are.
         explain_missing: returns "" when the statistics' libraries are installed, else a sentence.
     """
-    router = APIRouter(prefix="/api/v1/ab", tags=["ab"])
+    router = APIRouter(prefix="/api/v1/ab", tags=["ab"], responses=_refusals(500, 503))
 
-    @router.get("/summary", responses={501: {"model": ErrorResponse}}, response_model=Summary)
+    @router.get("/summary", responses=_refusals(404, 501), response_model=Summary)
     async def summary(
         since: Annotated[Timestamp | None, Query(alias="from")] = None,
         until: Annotated[Timestamp | None, Query(alias="to")] = None,
@@ -73,6 +73,10 @@ def _summarise(events: list[ComparedEvent], reference: str) -> Summary:
     from sidecar.ab.compare import summarise
 
     return summarise(tabulate(events), reference)
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorResponse} for status in statuses}
 
 
 def _lines() -> dict[int | str, dict[str, Any]]:

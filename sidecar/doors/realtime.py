@@ -54,7 +54,10 @@ def _refusals(*codes: int) -> Answers:
     return {code: {"model": ErrorResponse} for code in codes}
 
 
-_CAMERA: Final[Answers] = {code: {"model": AlwaysOnResponse} for code in (200, 422, 502, 503)}
+_CAMERA: Final[Answers] = {
+    **{code: {"model": AlwaysOnResponse} for code in (200, 502, 503)},
+    422: {"model": AlwaysOnResponse | ErrorResponse},
+}
 
 
 def realtime_router(realtime: Realtime, refusals: Answers, max_json_depth: int) -> APIRouter:

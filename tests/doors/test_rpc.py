@@ -5,13 +5,14 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 import grpc
 import pytest
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
@@ -30,6 +31,7 @@ from rpc_service import (
     serving,
     storing_rpc,
 )
+from snippets import run_shell
 from storing_service import storing
 
 from sidecar.client import CallFailed, write_event
@@ -276,11 +278,15 @@ async def test_watching_resumes_behind_a_verdict(tmp_path: Path) -> None:
         seen = [await anext(behind) for _ in range(2)]
         chosen = client.watch(after=0, sensor_id="camera-3", outcome=decided[3].outcome)
         only = await anext(chosen)
-        await behind.aclose()
-        await chosen.aclose()
+        at = decided[2].timestamp.ToDatetime(UTC)
+        timed = client.watch(after=0, since=at, until=at)
+        in_time = await anext(timed)
+        for watching in (behind, chosen, timed):
+            await watching.aclose()
 
     assert decided[2:] == seen
     assert decided[3] == only
+    assert decided[2] == in_time
 
 
 async def test_watching_starts_with_the_next_verdict(tmp_path: Path) -> None:
@@ -604,50 +610,17 @@ async def _unused(event: object) -> Any:
     raise AssertionError(event)
 
 
-async def test_reflection_tells_all_that_grpcurl_needs(tmp_path: Path) -> None:
-    """A client without our files lists the services, builds a request from JSON and calls."""
-    clip = write_motion(tmp_path / "clip.mp4")
-    fields = {
-        "sensorId": "camera-1",
-        "category": "motion",
-        "timestamp": "2026-01-31T08:00:00Z",
-        "info": {"video_path": str(clip)},
-    }
-    async with rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc:
-        services, answer = await asyncio.to_thread(
-            _grpcurl, rpc.target, "vlm_sidecar.v1.Verifier", "Verify", {"event": {"fields": fields}}
-        )
+async def test_reflection_lists_what_is_served(tmp_path: Path) -> None:
+    """A client without our files finds the services; the documentation shows it calling one."""
+    async with storing_rpc(tmp_path) as (_, door):
+        listed = await run_shell(f"grpcurl -plaintext localhost:{door.port} list", tmp_path)
 
-    assert {
+    assert [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
         "inference.GRPCInferenceService",
         "vlm_sidecar.v1.Verifier",
-    } == set(services)
-    assert "OUTCOME_CONFIRMED" == answer["verdict"]["outcome"]
-
-
-def _grpcurl(
-    target: str, service: str, method: str, request: dict[str, Any]
-) -> tuple[list[str], dict[str, Any]]:
-    """Do what `grpcurl -plaintext -d REQUEST TARGET SERVICE/METHOD` does."""
-    from google.protobuf.descriptor_pool import DescriptorPool
-    from google.protobuf.message_factory import GetMessageClass
-    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-        ProtoReflectionDescriptorDatabase,
-    )
-
-    with grpc.insecure_channel(target) as channel:
-        database = ProtoReflectionDescriptorDatabase(channel)
-        described = DescriptorPool(database).FindServiceByName(service).methods_by_name[method]
-        asked, answered = map(GetMessageClass, (described.input_type, described.output_type))
-        call = channel.unary_unary(
-            f"/{service}/{method}",
-            request_serializer=asked.SerializeToString,
-            response_deserializer=answered.FromString,
-        )
-        answer = call(ParseDict(request, asked()), timeout=20)
-        return list(database.get_services()), MessageToDict(answer)
+    ] == listed.split()
 
 
 async def test_a_call_to_a_stopped_server_fails(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,7 @@ from sidecar.testing.fake_rtvi import FakeRtvi
 from sidecar.testing.media import write_motion
 from sidecar.testing.mock_vlm import MockVlm
 
+TESTS = Path(__file__).parents[1]
 ENDLESS = "/api/v1/verdicts/stream"
 CHECKS = (
     "not_a_server_error",
@@ -28,7 +30,7 @@ OPTIONS = (
     "--phases=coverage,fuzzing,stateful",
     f"--checks={','.join(CHECKS)}",
     f"--exclude-path={ENDLESS}",
-    "--max-examples=25",
+    "--max-examples=15",
     "--generation-deterministic",
     "--continue-on-failure",
     "--suppress-health-check=all",
@@ -76,6 +78,7 @@ async def _schemathesis(url: str, report: Path) -> str:
         *command,
         f"--report-json-path={report}",
         cwd=report.parent,
+        env={**os.environ, "PYTHONPATH": str(TESTS), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
