@@ -12,7 +12,7 @@ from typing import Final
 
 from adapters._confidence import Spot, read_confidence
 from adapters._json_answers import Stated, mapped, read_objects
-from adapters._json_objects import find_objects
+from adapters._json_objects import JsonAnswer, find_objects
 from adapters._nonsense import (
     contradictory,
     degenerate,
@@ -295,7 +295,14 @@ def _read_text(text: str, rules: AnswerRules, *, opening: bool) -> _Reading:
             raise UnparsableAnswer("it is not JSON with a verdict, which the alert type asks for.")
         finding = Finding(mapped(reading.confirmed, rules), description=reading.description)
         return _Reading(finding, led=text if reading.leads else "")
-    finding = stated.finding
+    if not opening and found.pieces[-1].strip(STRIPPED):
+        raise unparsable(text)
+    _require_stated(stated.finding, found, text, rules)
+    return _Reading(stated.finding, stated)
+
+
+def _require_stated(finding: Finding, found: JsonAnswer, text: str, rules: AnswerRules) -> None:
+    """Refuse JSON that is not put forward as the answer, or that what is beside or in it denies."""
     require_meant(found.pieces, text)
     for said in (finding.reasoning or "", finding.description or ""):
         if is_refusal(said):
@@ -307,7 +314,6 @@ def _read_text(text: str, rules: AnswerRules, *, opening: bool) -> _Reading:
     sides = [side for piece in found.pieces[1:] for side in interjected(piece)]
     if any(mapped(side, rules) is not finding.confirmed for side in sides):
         raise contradictory(text)
-    return _Reading(finding, stated)
 
 
 def _require_agreement(finding: Finding, prose: str, text: str, rules: AnswerRules) -> None:

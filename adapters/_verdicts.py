@@ -52,6 +52,7 @@ from adapters._words import (
     SAID,
     SPOKEN,
     SPOKEN_WORD,
+    STRIPPED,
     WORDS,
     WRITTEN,
     read_word,
@@ -112,7 +113,7 @@ def read_prose(text: str, *, opening: bool = True) -> Reading:
 
     Args:
         text: the answer without thinking tags and JSON.
-        opening: whether a verdict at the very start counts; not in a train of thought.
+        opening: whether a verdict before the end counts; not in a train of thought.
 
     Raises:
         UnparsableAnswer: there is none.
@@ -128,6 +129,8 @@ def read_prose(text: str, *, opening: bool = True) -> Reading:
     if ("[" in text or not text.isascii()) and _TICKED.search(text):
         raise unparsable(text)
     announced = find_announced(text, words)
+    if not opening:
+        announced = [it for it in announced if not text[it.end :].strip(STRIPPED)]
     final = [it for it in announced if it.is_final]
     for it in final or announced:
         require_undisputed(text, words, it)

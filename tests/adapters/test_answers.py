@@ -60,6 +60,22 @@ def test_a_thought_that_a_parser_set_apart_does_not_lead_with_its_verdict():
     assert parse_reply(reply, RULES).confirmed is True
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>So the answer is yes. Let me look again at his feet.",
+        "<think>Final answer: yes. I will check the other frames, too.",
+        '<think>I have {"verdict": "yes"}. But I will look at the other frames, too.',
+    ],
+)
+def test_a_thought_that_goes_on_after_its_verdict_has_none(text):
+    """Without an end of the thinking, only what it ends with can be the answer."""
+    with pytest.raises(UnparsableAnswer):
+        parse_reply(ChatReply(text), RULES)
+
+    assert parse_reply(ChatReply(text.split(". ")[0]), RULES).confirmed is True
+
+
 @pytest.mark.parametrize("text", ["yes", "He lies on the floor.\nYes", "r</think>Yes, he fell."])
 def test_an_answer_that_a_parser_set_apart_is_read_after_a_thought(text):
     """A bare word, a last line and what follows the thinking are answers all the same."""
