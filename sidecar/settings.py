@@ -377,6 +377,9 @@ class GroupSettings(_Section):
     A reader that is alive and waits for room keeps its entries."""
     max_deliveries: int = Field(default=5, ge=1)
     """Entries that were delivered so often without being stored go to the dead letters."""
+    delete_safe: bool = False
+    """Delete entries that every group of their stream has acknowledged, so that nobody needs to
+    trim the streams and none is trimmed unread. Needs Redis 8.2; older ones keep them."""
 
     @property
     def kinds(self) -> Mapping[str, EventKind]:

@@ -199,7 +199,7 @@ async def _redis_silent(world: World, chance: random.Random) -> None:
 async def _redis_full(world: World, chance: random.Random) -> None:
     assert world.redis is not None
     async with _client(world.redis.url) as redis:
-        await redis.config_set("maxmemory", "1mb")
+        await redis.config_set("maxmemory", "1")
         await asyncio.sleep(chance.uniform(1, 4))
         await redis.config_set("maxmemory", "0")
 

@@ -434,7 +434,7 @@ async def test_server_without_append_only_file_is_a_risk(own_server: RedisProces
     ("command", "expected"),
     [
         ("CONFIG SET appendonly no", "Set `appendonly yes`."),
-        ("CONFIG SET maxmemory 1mb", "used memory > 'maxmemory'"),
+        ("CONFIG SET maxmemory 1", "used memory > 'maxmemory'"),
         ("SHUTDOWN NOSAVE", "Start it, or set SIDECAR_LEDGER__REDIS__URL"),
     ],
 )
