@@ -326,7 +326,8 @@ async def serve(settings: Settings) -> None:
             proxy_headers=False,
         )
         host, port = listening.getsockname()[:2]
-        _log.info("listening", url=f"http://{host}:{port}", arm=settings.ab.primary)
+        arm = app.verifier.switchboard.current.policy.lead
+        _log.info("listening", url=f"http://{host}:{port}", arm=arm)
         await _Server(config).serve(sockets=[listening])
     finally:
         await app.close()
