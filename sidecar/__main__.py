@@ -1,7 +1,6 @@
 """The command line."""
 
 import asyncio
-import getpass
 import os
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from rich.table import Table
 
 from sidecar import __version__
 from sidecar.ab.cli import ab
-from sidecar.audit import Attribution
+from sidecar.audit import of_command
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.bridge import is_bridge_alert
 from sidecar.contract.enrich import document_of
@@ -30,7 +29,13 @@ from sidecar.hw.commands import hw
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
 from sidecar.preflight.commands import preflight
 from sidecar.redaction import redact
-from sidecar.settings import FILE_VARIABLE, AbSettings, RedisLedgerSettings, Settings
+from sidecar.settings import (
+    FILE_VARIABLE,
+    AbSettings,
+    LogSettings,
+    RedisLedgerSettings,
+    Settings,
+)
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
 EXIT_DEFECT: Final = 1
@@ -83,6 +88,10 @@ def _common(
     del version  # printed before anything else is looked at
     if settings is not None:
         os.environ[FILE_VARIABLE] = str(settings)
+    from sidecar.observe.log import configure_logging
+
+    # what commands print on standard output is theirs alone
+    configure_logging(LogSettings(level="warning", format="console"))
 
 
 @cli.command()
@@ -296,7 +305,7 @@ def replay_dead_letters(
     """Schedule deliveries again; the running service picks them up within a second."""
     if not ids and not everything:
         raise SettingsError("Name the ids to replay, or give --all.")
-    by = Attribution(f"cli:{_user()}", reason)
+    by = of_command(reason)
     count = _run(_with_ledger(lambda ledger: ledger.replay(ids or None, by)))
     print(_dumps({"scheduled": count}) if as_json else f"{count} scheduled.")
 
@@ -397,14 +406,6 @@ def _finding_json(
     }
     shown.update(lists)
     return {**shown, "detail": detail} if failure else shown
-
-
-def _user() -> str:
-    """Return the name of whoever runs the command; its number in a container without names."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def _read(path: Path) -> bytes:

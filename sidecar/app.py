@@ -378,7 +378,8 @@ async def serve(settings: Settings) -> bool:
             ws_per_message_deflate=False,  # it would compress each frame again for every client
         )
         host, port = listening.getsockname()[:2]
-        _log.info("listening", url=f"http://{host}:{port}", arm=settings.ab.primary)
+        arm = app.verifier.switchboard.current.policy.lead
+        _log.info("listening", url=f"http://{host}:{port}", arm=arm)
         server = _Server(config)
         app.crew.on_broken = server.leave
         await server.serve(sockets=[listening])

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sidecar.ab.in_force import COMMANDS
 from sidecar.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from sidecar.ab.scorers import Answered
     from sidecar.settings import Settings
 
-ab = typer.Typer(help="Compare arms, and decide between them.", no_args_is_help=True)
+ab = typer.Typer(help="Choose arms, compare them, and decide between them.", no_args_is_help=True)
+for command in COMMANDS:
+    ab.command()(command)
 
 LEDGER: Final = "ledger"
 EXIT_INTERRUPTED: Final = 130

@@ -198,6 +198,8 @@ class Arms:
         self._switchboard.install(replace(routing, policy=choice.policy, version=choice.version))
         self._current = choice
         self._meter.chosen(choice.version)
+        if choice.actor == SETTINGS:  # the start tells which arm that is
+            return
         _log.info(
             "arms_chosen",
             version=choice.version,

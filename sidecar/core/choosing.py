@@ -149,6 +149,36 @@ def choose(policy: Policy, facts: Facts) -> Plan:
     )
 
 
+def describe_plan(plan: Plan, facts: Facts, version: int) -> dict[str, Any]:
+    """Describe a plan and what it goes by, as `contract.arms.PlanResponse` does.
+
+    Args:
+        plan: who is asked.
+        facts: about the event.
+        version: of the choice in force; 0 when it is not in force.
+    """
+    return {
+        "status": "success",
+        "version": version,
+        "rule": plan.rule,
+        "why": plan.why,
+        "mode": plan.mode.value,
+        "arms": list(plan.arms),
+        "fallback": list(plan.fallback),
+        "unsure": None if plan.unsure is None else list(plan.unsure),
+        "secondOpinionOn": sorted(plan.second_opinion_on),
+        "umpire": plan.umpire,
+        "shadow": plan.shadow,
+        "facts": {
+            "alertType": facts.alert_type,
+            "sensorId": facts.sensor_id,
+            "priority": facts.priority,
+            "clipSeconds": facts.clip_s,
+            "questions": sorted(facts.questions),
+        },
+    }
+
+
 def deal(weights: Mapping[str, float], name: str, salt: str) -> str:
     """Deal a name out to one of the arms, always the same, by weighted rendezvous hashing.
 

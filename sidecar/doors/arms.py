@@ -21,7 +21,7 @@ from sidecar.contract.arms import (
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.verdict import ErrorResponse
 from sidecar.core.arms import Arms, ArmState
-from sidecar.core.choosing import Facts, Plan
+from sidecar.core.choosing import Facts, describe_plan
 from sidecar.core.vitals import Breaker
 from sidecar.doors.callers import By
 from sidecar.model import VerifyEvent
@@ -83,7 +83,7 @@ def arms_router(face: ArmsFace, refusals: dict[int | str, dict[str, Any]]) -> AP
         raw = parse_json_object(await request.body(), face.max_json_depth)
         facts = await face.facts(face.read(raw))
         routing = arms.switchboard.current
-        return _json(write_plan(routing.plan(facts), facts, routing.version))
+        return _json(describe_plan(routing.plan(facts), facts, routing.version))
 
     return router
 
@@ -106,37 +106,14 @@ async def put_in_force(arms: Arms, request: ArmChoiceRequest, by: Attribution) -
     return await arms.choose(policy, by, version=request.version, force=request.force)
 
 
-def write_plan(plan: Plan, facts: Facts, version: int) -> dict[str, Any]:
-    """Build the public form of a plan (shape: PlanResponse)."""
-    return {
-        "status": "success",
-        "version": version,
-        "rule": plan.rule,
-        "why": plan.why,
-        "mode": plan.mode.value,
-        "arms": list(plan.arms),
-        "fallback": list(plan.fallback),
-        "unsure": None if plan.unsure is None else list(plan.unsure),
-        "secondOpinionOn": sorted(plan.second_opinion_on),
-        "umpire": plan.umpire,
-        "shadow": plan.shadow,
-        "facts": {
-            "alertType": facts.alert_type,
-            "sensorId": facts.sensor_id,
-            "priority": facts.priority,
-            "clipSeconds": facts.clip_s,
-            "questions": sorted(facts.questions),
-        },
-    }
-
-
 async def _shown(arms: Arms, choice: ArmChoice) -> dict[str, Any]:
     states = await arms.states()
-    shown = [_arm(state).model_dump() for state in states]
+    shown = [show_arm(state).model_dump() for state in states]
     return {"status": "success", **write_choice(choice), "arms": shown}
 
 
-def _arm(state: ArmState) -> ArmResponse:
+def show_arm(state: ArmState) -> ArmResponse:
+    """Build the public form of an arm."""
     return ArmResponse(
         name=state.name,
         adapter=state.adapter,
