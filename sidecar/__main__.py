@@ -20,6 +20,7 @@ from rich.table import Table
 from sidecar import __version__
 from sidecar.ab.cli import ab
 from sidecar.audit import of_command
+from sidecar.cli_keys import keys
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.bridge import is_bridge_alert
 from sidecar.contract.enrich import document_of
@@ -58,6 +59,7 @@ cli.add_typer(dead_letters, name="dead-letters")
 cli.add_typer(ab, name="ab")
 cli.add_typer(hw, name="hw")
 cli.command()(preflight)
+cli.add_typer(keys, name="keys")
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)

@@ -29,18 +29,22 @@ class Principal:
     Attributes:
         name: of its key, `certificate:<name>`, or `anonymous@<address>` where no key is asked for.
         scopes: what it may do.
+        is_proven: whether it showed a key or a certificate.
     """
 
     name: str
     scopes: frozenset[Scope]
+    is_proven: bool = True
 
     def may(self, needed: Scope) -> bool:
         """Tell whether it may do what needs a scope."""
         return not {needed, Scope.ADMIN}.isdisjoint(self.scopes)
 
 
-ANONYMOUS: Final = Principal("anonymous", ALL_SCOPES)
+ANONYMOUS: Final = Principal("anonymous", ALL_SCOPES, is_proven=False)
 """Whoever asks where nobody is asked for a name, such as a test or this process itself."""
+NOBODY: Final = Principal("nobody", frozenset(), is_proven=False)
+"""Whoever asks for what everybody may see."""
 
 
 def in_order(scopes: Iterable[Scope]) -> tuple[Scope, ...]:

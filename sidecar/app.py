@@ -18,6 +18,7 @@ from sidecar.core.bell import Bell
 from sidecar.core.families import check_family
 from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
+from sidecar.core.gate import find_exposures
 from sidecar.core.intake import Intake
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
@@ -28,6 +29,7 @@ from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
+from sidecar.doors.http_tls import build_context
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
@@ -41,6 +43,7 @@ from sidecar.parts import (
     Closes,
     RealtimeParts,
     body_limits,
+    build_access,
     build_bridge,
     build_chats,
     build_doors,
@@ -55,7 +58,7 @@ from sidecar.parts import (
     with_inline,
 )
 from sidecar.ports import Door, Ledger, Part, PromptBook
-from sidecar.settings import Settings
+from sidecar.settings import SecuritySettings, Settings
 from sidecar.work.arms_watch import ArmsWatch
 from sidecar.work.canary import Canary
 from sidecar.work.crew import Crew
@@ -298,7 +301,8 @@ def build(settings: Settings) -> App:
         announce=announce,
     )
     websocket = build_websocket(settings, service, meter.registry)
-    doors = build_doors(settings, service, decider, ab.arms, clock)
+    access = build_access(settings, meter.registry, clock)
+    doors = build_doors(settings, service, decider, ab.arms, access.rpc, clock)
     reading: dict[str, Door] = {**doors.by_name}
     if settings.websocket.enabled:
         reading["door websocket"] = websocket
@@ -315,6 +319,7 @@ def build(settings: Settings) -> App:
         arms=ab.face,
         comparing=ab.comparing,
         comparisons=ab.comparisons,
+        access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
@@ -356,6 +361,8 @@ async def serve(settings: Settings) -> bool:
     Raises:
         SettingsError: the service cannot start as configured.
     """
+    for exposure in find_exposures(settings):
+        raise exposure
     listening = _listen(settings.http.host, settings.http.port)
     app = build(settings)
     try:
@@ -365,27 +372,42 @@ async def serve(settings: Settings) -> bool:
         http = create_http_app(
             app.service, app.faces, settings.http, settings.metrics, _lifespan(app)
         )
-        config = uvicorn.Config(
-            http,
-            access_log=False,
-            log_config=None,
-            timeout_graceful_shutdown=CONNECTION_GRACE_S,
-            server_header=False,
-            proxy_headers=False,
-            ws_max_size=CLIENT_FRAME_BYTES,
-            ws_ping_interval=settings.websocket.ping_s,
-            ws_ping_timeout=settings.websocket.ping_timeout_s,
-            ws_per_message_deflate=False,  # it would compress each frame again for every client
-        )
+        config = _serving(http, settings)
         host, port = listening.getsockname()[:2]
+        scheme = "https" if config.is_ssl else "http"
         arm = app.verifier.switchboard.current.policy.lead
-        _log.info("listening", url=f"http://{host}:{port}", arm=arm)
+        _log.info("listening", url=f"{scheme}://{host}:{port}", arm=arm)
+        _tell_who_may_call(settings.security)
         server = _Server(config)
         app.crew.on_broken = server.leave
         await server.serve(sockets=[listening])
     finally:
         await app.close()
     return not app.crew.broken
+
+
+def _serving(http: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Say how the HTTP door is served.
+
+    Raises:
+        SettingsError: its certificate cannot be used.
+    """
+    tls = settings.http.tls
+    context = build_context(tls) if tls.cert else None
+    return uvicorn.Config(
+        http,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=CONNECTION_GRACE_S,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.http.max_connections,
+        ws_max_size=CLIENT_FRAME_BYTES,
+        ws_ping_interval=settings.websocket.ping_s,
+        ws_ping_timeout=settings.websocket.ping_timeout_s,
+        ws_per_message_deflate=False,  # it would compress each frame again for every client
+        ssl_context_factory=(lambda *_: context) if context else None,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -424,6 +446,12 @@ def _listen(host: str, port: int) -> socket.socket:
     if option := getattr(socket, "TCP_USER_TIMEOUT", None):
         listening.setsockopt(socket.IPPROTO_TCP, option, STALLED_MS)  # connections inherit it
     return listening
+
+
+def _tell_who_may_call(security: SecuritySettings) -> None:
+    if security.trusted_networks:
+        networks = [str(network) for network in security.trusted_networks]
+        _log.warning("callers_without_key", networks=networks, may="everything")
 
 
 def _serve_metrics(app: App) -> None:

@@ -1,6 +1,5 @@
 """What is wrong with the settings, before the service is started with them."""
 
-import ipaddress
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -9,7 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from sidecar.arms import build_routing
+from sidecar.core.api_keys import KeyRing
 from sidecar.core.families import check_family
+from sidecar.core.gate import find_exposures, is_loopback
 from sidecar.core.plugins import load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import Arm, Routing
@@ -20,7 +21,7 @@ from sidecar.outside.clock import SystemClock
 from sidecar.outside.policy_file import load_policy
 from sidecar.outside.prompts import load_alert_types
 from sidecar.parts import build_store, missing_extras
-from sidecar.settings import LedgerSettings, Settings
+from sidecar.settings import LedgerSettings, SecuritySettings, Settings, variable_of
 from sidecar.vss.loading import find_vss_config
 
 
@@ -107,14 +108,30 @@ def _media_problems(settings: Settings) -> Iterator[Problem]:
 
 
 def _exposure_problems(settings: Settings) -> Iterator[Problem]:
-    host = settings.http.host
+    yield from map(_problem_of, find_exposures(settings))
+    yield from _key_problems(settings.security)
+    networks = ", ".join(map(str, settings.security.trusted_networks))
+    if networks:
+        text = f"Callers from {networks} need no key and may do everything. Name few."
+        yield Problem("warning", "security.trusted_networks", text)
+    doors = [("http", settings.http.host, settings.http.tls.cert)]
+    if settings.grpc.enabled:
+        doors.append(("grpc", settings.grpc.host, settings.grpc.tls.cert))
+    for door, host, cert in doors:
+        if not is_loopback(host) and cert is None:
+            variable = variable_of(f"{door}.tls.cert")
+            text = f"Keys and events reach {host} unencrypted. Set {variable}."
+            yield Problem("warning", f"{door}.tls", text)
+    if settings.metrics.enabled and not is_loopback(settings.metrics.host):
+        text = f"Whoever reaches {settings.metrics.host} reads the metrics; they ask for no key."
+        yield Problem("note", "metrics.host", text)
+
+
+def _key_problems(security: SecuritySettings) -> Iterator[Problem]:
     try:
-        is_local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = host == "localhost"
-    if not is_local:
-        text = f"{host} is reachable from other machines, and the API has no authentication."
-        yield Problem("warning", "http.host", text)
+        KeyRing(security)
+    except SettingsError as error:
+        yield _problem_of(error)
 
 
 def _deadline_problems(settings: Settings) -> Iterator[Problem]:

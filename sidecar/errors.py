@@ -6,6 +6,9 @@ SidecarError
 │   └── DeliveryRefused         a sink never will; straight to the dead letters
 ├── ReviewRefused               refused by the Event Reviewer API, in its own codes
 ├── RequestError                refused at a door; nothing was accepted
+│   ├── Unauthenticated         no API key where one is needed, or an unknown one
+│   ├── Forbidden               the caller may not do this
+│   ├── RateLimited             the caller asks more often than its key may
 │   ├── InvalidRequest          wrong shape or value; carries one Issue per field
 │   ├── MalformedPayload        a protobuf body that is not such a message
 │   ├── UnknownCategory         on-demand request for an alert type without a prompt
@@ -142,7 +145,29 @@ class Issue:
 
 
 class RequestError(SidecarError):
-    """Refused before anything was accepted."""
+    """Refused before anything was accepted.
+
+    Attributes:
+        retry_after_s: when it makes sense to ask again, if ever.
+    """
+
+    retry_after_s = 1
+
+
+class Unauthenticated(RequestError):
+    """Nobody knows who calls."""
+
+
+class Forbidden(RequestError):
+    """The caller is known and may not do this."""
+
+
+class RateLimited(RequestError):
+    """The caller asks more often than it may."""
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidRequest(RequestError):
@@ -508,6 +533,9 @@ _NOT_VALID: Final = "VLM response failed validation, {detail}"
 
 ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
     {
+        Unauthenticated: _refusal("unauthenticated", 401, "UNAUTHENTICATED"),
+        Forbidden: _refusal("forbidden", 403, "PERMISSION_DENIED"),
+        RateLimited: _refusal("rate_limited", 429, "RESOURCE_EXHAUSTED", retryable=True),
         InvalidRequest: _refusal("validation_failed", 422, "INVALID_ARGUMENT"),
         MalformedPayload: _refusal("invalid_payload", 400, "INVALID_ARGUMENT"),
         UnknownCategory: _refusal("unknown_category", 400, "INVALID_ARGUMENT"),

@@ -18,11 +18,13 @@ from pydantic import SecretStr
 from sidecar.contract.chat import ChatMode
 from sidecar.contract.nvschema import to_protobuf
 from sidecar.core.always_on import AlwaysOn
+from sidecar.core.api_keys import KeyRing
 from sidecar.core.arms import Arms
 from sidecar.core.asking import Asker
 from sidecar.core.bridge import BridgeVerifier
 from sidecar.core.captions import Captioner
 from sidecar.core.chat import Chats
+from sidecar.core.gate import Gate, RateLimits, is_open
 from sidecar.core.incidents import Incidents
 from sidecar.core.looking import Looker
 from sidecar.core.realtime import RealtimeRules
@@ -31,6 +33,7 @@ from sidecar.core.routing import Deliveries, Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.verify import Verifier, VerifierByOrigin, Verifies
+from sidecar.doors.access import HttpAccess
 from sidecar.doors.body_limit import Limit
 from sidecar.doors.openai import PATH as CHAT_PATH
 from sidecar.doors.realtime import Realtime
@@ -39,6 +42,7 @@ from sidecar.doors.review import Review, upload_limits
 from sidecar.doors.ws import WebSocketDoor
 from sidecar.errors import SettingsError
 from sidecar.model import VerdictRecord
+from sidecar.observe.access_metrics import PrometheusAccessMeter
 from sidecar.observe.audience_metrics import PrometheusAudienceMeter
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
@@ -306,9 +310,17 @@ def with_inline(settings: Settings) -> MediaSettings:
 
 
 def build_doors(
-    settings: Settings, service: Service, verifier: Verifies, arms: Arms, clock: Clock
+    settings: Settings, service: Service, verifier: Verifies, arms: Arms, gate: Gate, clock: Clock
 ) -> Doors:
     """Make the doors that read for themselves, as the settings name them.
+
+    Args:
+        settings: which ones.
+        service: takes what they read.
+        verifier: decides what is not kept.
+        arms: changes which of them answer.
+        gate: lets callers of gRPC in.
+        clock: of the service.
 
     Raises:
         SettingsError: one needs an extra that is not installed, or an option is wrong.
@@ -329,9 +341,18 @@ def build_doors(
     if settings.grpc.enabled:
         with _extra("grpc.enabled"):
             from sidecar.doors.rpc import RpcDoor
+            from sidecar.doors.rpc_access import AccessInterceptor
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
-        doors["door grpc"] = RpcDoor(settings.grpc, service, arms, verifier.verify, media)
+        certified = settings.grpc.tls.client_ca is not None
+        doors["door grpc"] = RpcDoor(
+            settings.grpc,
+            service,
+            arms,
+            verifier.verify,
+            media,
+            [AccessInterceptor(gate, has_certificates=certified)],
+        )
 
     if settings.kafka.bootstrap_servers:
         with _extra("kafka.bootstrap_servers"):
@@ -460,6 +481,35 @@ def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clo
         deadline_s=settings.verify.deadline_s,
         default_mode=ChatMode(settings.openai.mode),
         text_for_failure=settings.openai.no_verdict == "text",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call, at each door."""
+
+    http: HttpAccess
+    rpc: Gate
+
+
+def build_access(settings: Settings, registry: CollectorRegistry, clock: Clock) -> Access:
+    """Make what lets callers in; a key has one rate for all doors.
+
+    Raises:
+        SettingsError: the file of keys cannot be used, or a key is there twice.
+    """
+    security = settings.security
+    keys, limits = KeyRing(security), RateLimits(clock)
+    meter = PrometheusAccessMeter(registry)
+
+    def gate(door: str, host: str) -> Gate:
+        trusted, free = security.trusted_networks, is_open(security, host)
+        return Gate(door, keys, limits, meter, trusted=trusted, is_open=free)
+
+    http = settings.http
+    return Access(
+        HttpAccess(gate("http", http.host), security.cors_origins, http.max_requests),
+        gate("grpc", settings.grpc.host),
     )
 
 

@@ -591,6 +591,14 @@ class Comparisons(Part, Protocol):
         ...
 
 
+class AccessMeter(Protocol):
+    """Counts who is not let in. Never raises."""
+
+    def refused(self, door: str, error: RequestError) -> None:
+        """A caller was refused: unknown, without the scope, or too often."""
+        ...
+
+
 class RuleBook(Part, Protocol):
     """The realtime rules, as durable as the ledger."""
 

@@ -6,6 +6,7 @@ file named by `--settings` or `SIDECAR_SETTINGS_FILE`, environment variables
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -14,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,6 +34,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from sidecar.access import Scope, in_order
 from sidecar.errors import SettingsError
 from sidecar.model import Anchor, AnswerForm, EventKind, EvidenceForm
 from sidecar.policy import Policy
@@ -49,6 +52,16 @@ def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _flow(value: object) -> object:
+    """Let a list of mappings be written as YAML or JSON in an environment variable."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value) or ()
+    except yaml.YAMLError:
+        raise ValueError("this is neither YAML nor JSON") from None
 
 
 def _texts(value: object) -> object:
@@ -71,20 +84,42 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class HttpTlsSettings(_Section):
+    """Encryption of the HTTP door. The files are read again when they change."""
+
+    cert: Path | None = None
+    """PEM file with the server's certificate and those of the authorities between; None: plain
+    text."""
+    key: Path | None = None
+    """PEM file with its private key."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("give both `cert` and `key`, or neither")
+        return self
+
+
 class HttpSettings(_Section):
     """The HTTP door."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. The API has no authentication yet: bind elsewhere only on a network
-    that you trust."""
+    """Address to listen on. Any but loopback needs the section `security`."""
     port: int = Field(default=9080, ge=0, le=65535)
     """Port; 0 takes a free one."""
+    max_requests: int = Field(default=2048, ge=1)
+    """Requests at the same time, streams of verdicts included; more are refused with 503. Health is
+    always answered."""
+    max_connections: int = Field(default=8192, ge=1)
+    """Connections at the same time, idle ones included; on more, every request gets 503."""
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     """Larger request bodies are refused with 413 before they are read."""
     max_json_depth: int = Field(default=32, ge=2, le=200)
     """Deeper nested JSON is refused with 422."""
     shutdown_grace_s: float = Field(default=20.0, ge=0)
     """How long a stop waits for verifications in flight; the rest is taken up at the next start."""
+    tls: HttpTlsSettings = HttpTlsSettings()
+    """Encryption."""
 
 
 class RpcTlsSettings(_Section):
@@ -96,7 +131,8 @@ class RpcTlsSettings(_Section):
     key: Path | None = None
     """PEM file with its private key."""
     client_ca: Path | None = None
-    """PEM file of the authorities whose clients may call; None: every client may."""
+    """PEM file of the authorities that sign the certificates of clients. Every client has to show
+    one then, which stands for all scopes unless the call shows an API key."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -113,8 +149,7 @@ class RpcSettings(_Section):
     enabled: bool = False
     """Serve gRPC at all; needs the extra `grpc`."""
     host: str = "127.0.0.1"
-    """Address to listen on. The API has no authentication but `tls.client_ca`: bind elsewhere only
-    with that, or on a network that you trust."""
+    """Address to listen on. Any but loopback needs the section `security`, or `tls.client_ca`."""
     port: int = Field(default=9082, ge=0, le=65535)
     """Port; 0 takes a free one."""
     max_message_bytes: int = Field(default=67_108_864, ge=1024)
@@ -133,6 +168,46 @@ class RpcSettings(_Section):
     """How long a stop waits for calls to end."""
     tls: RpcTlsSettings = RpcTlsSettings()
     """Encryption."""
+
+
+class ApiKeySettings(_Section):
+    """One API key. `sidecar keys new` writes it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Who has it, in metrics and in the audit trail."""
+    hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    """SHA-256 of the key. The key itself is nowhere."""
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+    """What its holder may do: `read`, `submit`, `label`, `admin`."""
+    rate_per_minute: int | None = Field(default=None, ge=1)
+    """Requests a minute, which come again evenly; up to so many at once. None: no limit."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(in_order(self.scopes))})"
+
+
+def _origin_of(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/*\s@?#]+", value):
+        raise ValueError(f"{value!r} is no origin; write each such as https://ui.example.com")
+    return value.lower()
+
+
+class SecuritySettings(_Section):
+    """Who may call. Without keys the doors are open on loopback, and on no other address."""
+
+    keys: Annotated[tuple[ApiKeySettings, ...], NoDecode, BeforeValidator(_flow)] = ()
+    """API keys, as YAML or JSON: `[{name: pipeline, hash: "sha256:...", scopes: [submit]}]`."""
+    keys_file: Path | None = None
+    """YAML file with a list of further ones, such as a mounted secret; read again when it
+    changes."""
+    trusted_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Networks whose callers need no key and may do everything, such as VSS's own:
+    `172.18.0.0/16`. In the place of VSS's Alert Bridge: private networks."""
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_origin_of)], ...], NoDecode, BeforeValidator(_split)
+    ] = ()
+    """Web pages that may call from browsers, such as `https://ui.example.com`, separated by commas.
+    Empty: those that the sidecar itself serves."""
 
 
 class MetricsSettings(_Section):
@@ -892,6 +967,7 @@ class Settings(BaseSettings):
 
     http: HttpSettings = HttpSettings()
     grpc: RpcSettings = RpcSettings()
+    security: SecuritySettings = SecuritySettings()
     metrics: MetricsSettings = MetricsSettings()
     ledger: LedgerSettings = LedgerSettings()
     verify: VerifySettings = VerifySettings()

@@ -28,6 +28,7 @@ class AsyncVerifierClient:
     Args:
         target: such as `localhost:9082`.
         credentials: such as `grpc.ssl_channel_credentials(...)`; None speaks plain text.
+        api_key: shown with each call; keep it to encrypted connections.
         timeout_s: deadline of each call that ends by itself, repetitions included.
     """
 
@@ -36,10 +37,12 @@ class AsyncVerifierClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str = "",
         timeout_s: float = 120.0,
     ) -> None:
         self._target = target
         self._credentials = credentials
+        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> Self:
@@ -150,7 +153,7 @@ class AsyncVerifierClient:
         )
         while True:
             try:
-                async for response in self._stub.WatchVerdicts(request, wait_for_ready=True):
+                async for response in self._stub.WatchVerdicts(request, **self._shown()):
                     request.after = response.verdict.seq
                     yield response.verdict
             except grpc.aio.AioRpcError as error:
@@ -212,7 +215,7 @@ class AsyncVerifierClient:
 
     @asynccontextmanager
     async def _sent(self, sending: Sending) -> AsyncGenerator[Call]:
-        call = self._stub.SubmitStream(wait_for_ready=True)
+        call = self._stub.SubmitStream(**self._shown())
         writer = asyncio.create_task(sending.write_to(call))
         try:
             yield call
@@ -222,7 +225,10 @@ class AsyncVerifierClient:
             call.cancel()
 
     def _limits(self, timeout_s: float | None) -> dict[str, Any]:
-        return {"timeout": timeout_s or self._timeout_s, "wait_for_ready": True}
+        return {"timeout": timeout_s or self._timeout_s, **self._shown()}
+
+    def _shown(self) -> dict[str, Any]:
+        return {"metadata": self._metadata, "wait_for_ready": True}
 
 
 async def _pause(error: grpc.aio.AioRpcError) -> None:

@@ -23,6 +23,7 @@ class VerifierClient:
     Args:
         target: such as `localhost:9082`.
         credentials: such as `grpc.ssl_channel_credentials(...)`; None speaks plain text.
+        api_key: shown with each call; keep it to encrypted connections.
         timeout_s: deadline of each call that ends by itself, repetitions included.
     """
 
@@ -31,9 +32,12 @@ class VerifierClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str = "",
         timeout_s: float = 120.0,
     ) -> None:
-        self._client = AsyncVerifierClient(target, credentials=credentials, timeout_s=timeout_s)
+        self._client = AsyncVerifierClient(
+            target, credentials=credentials, api_key=api_key, timeout_s=timeout_s
+        )
         self._runner = asyncio.Runner()
         self._streams: set[AsyncGenerator[object]] = set()
 

@@ -10,11 +10,14 @@ from sidecar.contract.chat import ChatMode
 from sidecar.errors import (
     AnswerError,
     DeadlineExpired,
+    Forbidden,
     InvalidRequest,
     MediaRoute,
     NotFound,
     Overloaded,
+    RateLimited,
     RequestError,
+    Unauthenticated,
     UnsupportedQuestion,
     VerificationError,
     VlmBusy,
@@ -178,7 +181,11 @@ def _code(error: RequestError | VerificationError) -> str:
     match error:
         case NotFound():
             return "model_not_found"
-        case Overloaded():
+        case Unauthenticated():
+            return "invalid_api_key"
+        case Forbidden():
+            return "insufficient_permissions"
+        case Overloaded() | RateLimited():
             return "rate_limit_exceeded"
         case _:
             return row_of(error).reason

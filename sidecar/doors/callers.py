@@ -4,13 +4,14 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, Request
 
-from sidecar.access import ANONYMOUS, Principal
+from sidecar.access import ANONYMOUS, Principal, Scope
 from sidecar.audit import Attribution
 
 PRINCIPAL: Final = "sidecar.principal"
 """Key of the ASGI scope."""
 REASON_HEADER: Final = "X-Sidecar-Reason"
 _MAX_REASON: Final = 1000
+_UNTOLD: Final = "It does not work. Ask with a key that has the scope read to learn why."
 
 
 def principal_of(request: Request) -> Principal:
@@ -21,6 +22,11 @@ def principal_of(request: Request) -> Principal:
 
 Caller = Annotated[Principal, Depends(principal_of)]
 """Parameter of a route that wants to know who asks."""
+
+
+def told(caller: Principal, problem: str) -> str:
+    """Return what a probe may be told of a problem: that it is there, to those who may not read."""
+    return problem if not problem or caller.may(Scope.READ) else _UNTOLD
 
 
 def attribution_of(

@@ -6,6 +6,7 @@ Each route translates, calls the service once, and translates back.
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -40,10 +41,12 @@ from sidecar.contract.verdict import (
 from sidecar.core.chat import Chats
 from sidecar.core.comparing import Comparing
 from sidecar.core.service import Service
+from sidecar.doors.access import HttpAccess, describe_access, protect
 from sidecar.doors.alert_config import alert_config_router
 from sidecar.doors.arms import ArmsFace, arms_router
 from sidecar.doors.audit import audit_router
 from sidecar.doors.body_limit import BodyLimit, Limit
+from sidecar.doors.callers import Caller, told
 from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
 from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import is_openai, not_offered, openai_router
@@ -54,13 +57,13 @@ from sidecar.doors.unrouted import allowed_methods, explain_unreadable
 from sidecar.doors.ws import WebSocketDoor, websocket_router
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
-from sidecar.ports import AuditTrail
+from sidecar.ports import AuditTrail, Clock
 from sidecar.settings import HttpSettings, MetricsSettings
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ErrorResponse} for status in (413, 422, 500, 503)
+    status: {"model": ErrorResponse} for status in (401, 403, 413, 422, 429, 500, 503)
 }
-"""What any route that takes a body may answer."""
+"""What any route that takes a body, or needs a scope, may answer."""
 
 _MALFORMED: Final[dict[int | str, dict[str, Any]]] = {400: {"model": ErrorResponse}}
 
@@ -84,6 +87,7 @@ class Faces:
         arms: which arms answer.
         comparing: what arms said about single events.
         comparisons: the same for all that are chosen.
+        access: who may call.
     """
 
     realtime: Realtime
@@ -97,6 +101,7 @@ class Faces:
     arms: ArmsFace
     comparing: Comparing
     comparisons: ReadsComparisons
+    access: HttpAccess
 
 
 def create_http_app(
@@ -134,6 +139,7 @@ def create_http_app(
     app.include_router(websocket_router(faces.websocket))
     app.include_router(_health_router(service, metrics, faces.registry))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
+    protect(app, faces.access, partial(_refusal, service.clock))
     _translate_errors(app, service)
     _document_bodies(app)
     return app
@@ -284,13 +290,13 @@ def _health_router(
 ) -> APIRouter:
     router = APIRouter(tags=["health"])
 
-    async def readiness() -> Response:
-        health = await service.health()
-        failing = [f"{it.part}: {it.problem}" for it in health if it.problem and it.required]
+    async def readiness(caller: Caller) -> Response:
+        problems = [(it, told(caller, it.problem)) for it in await service.health()]
+        failing = [f"{it.part}: {problem}" for it, problem in problems if problem and it.required]
         body = ReadinessResponse(
             status="not_ready" if failing else "ok",
             message="; ".join(failing) or "Alert Bridge is running",
-            components={it.part: it.problem or "ok" for it in health},
+            components={it.part: problem or "ok" for it, problem in problems},
         )
         return _json(503 if failing else 200, body)
 
@@ -313,9 +319,9 @@ def _health_router(
         response_model=HealthResponse,
         responses={503: {"model": HealthResponse}},
     )
-    async def submission_health() -> Response:
+    async def submission_health(caller: Caller) -> Response:
         """Tell whether events can be accepted."""
-        problem = await service.ledger.ping()
+        problem = told(caller, await service.ledger.ping())
         body = HealthResponse(
             status="unhealthy" if problem else "healthy",
             timestamp=stamp(service.clock.now()),
@@ -327,7 +333,10 @@ def _health_router(
     @router.get(
         "/metrics",
         response_class=PlainTextResponse,
-        responses={404: {"description": "Off", "content": {"text/plain": {}}}},
+        responses={
+            404: {"description": "Off", "content": {"text/plain": {}}},
+            **{status: REFUSALS[status] for status in (401, 403, 429, 503)},
+        },
     )
     async def where_metrics_are(request: Request) -> Response:
         """Answer a Prometheus as VSS 2.4 does; point everybody else to the endpoint."""
@@ -342,24 +351,15 @@ def _health_router(
 
 def _translate_errors(app: FastAPI, service: Service) -> None:
     def answer(
-        status: int,
-        reason: str,
-        message: str,
-        headers: Mapping[str, str] | None = None,
-        issues: tuple[Issue, ...] = (),
+        status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
     ) -> Response:
-        body = error_response(reason, message, service.clock.now(), issues)
-        return _json(status, body, headers)
+        return _json(status, error_response(reason, message, service.clock.now()), headers)
 
     @app.exception_handler(RequestError)
     async def refused(request: Request, error: Exception) -> Response:
         del request
         assert isinstance(error, RequestError)
-        row = row_of(error)
-        issues = error.issues if isinstance(error, InvalidRequest) else ()
-        headers = {"Retry-After": "1"} if row.retryable else None
-        message = refusal_message(error, issues)
-        return answer(row.wording.code, row.reason, message, headers, issues)
+        return _refusal(service.clock, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid_parameter(request: Request, error: Exception) -> Response:
@@ -388,6 +388,14 @@ def _translate_errors(app: FastAPI, service: Service) -> None:
     async def defect(request: Request, error: Exception) -> Response:
         del request, error
         return answer(500, "internal_error", "Internal server error occurred")
+
+
+def _refusal(clock: Clock, error: RequestError) -> Response:
+    """Write a refusal as VSS does."""
+    row = row_of(error)
+    issues = error.issues if isinstance(error, InvalidRequest) else ()
+    body = error_response(row.reason, refusal_message(error, issues), clock.now(), issues)
+    return _json(row.wording.code, body, {"Retry-After": "1"} if row.retryable else None)
 
 
 def _json(
@@ -423,6 +431,7 @@ def _document_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         document["components"]["schemas"].update(schema["$defs"])
+        describe_access(document)
         return document
 
     # FastAPI documents replacing this method as the way to extend the schema.

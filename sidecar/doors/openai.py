@@ -38,6 +38,7 @@ from sidecar.contract.openai_schema import (
     ServedModelList,
 )
 from sidecar.core.chat import Chats
+from sidecar.doors.callers import Caller, told
 from sidecar.errors import InvalidRequest, Issue, NotFound, RequestError, VerificationError, row_of
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ _log = structlog.get_logger()
 
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ErrorBody}
-    for status in (400, 403, 404, 413, 415, 422, 429, 500, 502, 503, 504)
+    for status in (400, 401, 403, 404, 413, 415, 422, 429, 500, 502, 503, 504)
 }
 
 
@@ -82,6 +83,12 @@ class OpenAiRoute(APIRoute):
                 return _json(write_error("Internal server error.", "server_error"), 500)
 
         return translated
+
+    @staticmethod
+    def refuse(error: RequestError) -> Response:
+        """Write a refusal before the route is reached."""
+        status, body = failure(error)
+        return _json(body, status)
 
 
 def is_openai(request: Request) -> bool:
@@ -163,9 +170,9 @@ def _health_router(chats: Chats) -> APIRouter:
         return _json({"object": "health.response", "message": "live", "status": "live"})
 
     @router.get("/health/ready", response_model=NimHealth, responses={503: {"model": NimHealth}})
-    async def ready() -> Response:
+    async def ready(caller: Caller) -> Response:
         """Tell whether the arm in force can answer."""
-        problem = await chats.problem()
+        problem = told(caller, await chats.problem())
         status = "not_ready" if problem else "ready"
         body = {"object": "health.response", "message": problem or "ready", "status": status}
         return _json(body, 503 if problem else 200)

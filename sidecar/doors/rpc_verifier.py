@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import structlog
 
-from sidecar.access import ANONYMOUS
 from sidecar.audit import Attribution
 from sidecar.contract.enrich import record_of
 from sidecar.core.arms import Arms
 from sidecar.core.service import Service, Submission
 from sidecar.doors.arms import put_in_force
+from sidecar.doors.rpc_access import caller
 from sidecar.doors.rpc_messages import (
     read_after,
     read_arm_choice,
@@ -148,7 +148,7 @@ class VerifierService(VerifierServicer):
     ) -> pb.SetArmsResponse:
         """Put arms in force."""
         del context
-        by = Attribution(ANONYMOUS.name, request.reason)
+        by = Attribution(caller().name, request.reason)
         choice = await put_in_force(self.arms, read_arm_choice(request), by)
         return pb.SetArmsResponse(choice=write_arm_choice(choice))
 

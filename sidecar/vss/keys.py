@@ -285,7 +285,7 @@ _REST: Final[Mapping[str, Rule]] = {
     ),
     "prompt.override_prompts_on_start": Sets("prompts.override_on_start", FLAG, absent=True),
     "prompt.default_system_prompt": Sets("prompts.default_system", null=Null.REFUSED),
-    "cors": Unused("browsers of other origins are not let in; put a proxy before it", whole=True),
+    "cors": Unused("pages of other origins are let in by security.cors_origins alone", whole=True),
     "websocket.enabled": Sets("websocket.enabled", FLAG),
     "websocket.consumer_group_prefix": Unused(_PUSHES),
     "websocket.redis_consumer": Unused(_PUSHES, whole=True),
