@@ -1,5 +1,7 @@
 """What was changed, by whom and why. All frozen."""
 
+import getpass
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,3 +43,12 @@ class Attribution:
     ) -> AuditEntry:
         """Write down a change that was asked for so."""
         return AuditEntry(at, self.actor, action, target, before, after, self.reason)
+
+
+def of_command(reason: str) -> Attribution:
+    """Return who runs a command of ours: by name, or by number in a container without names."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return Attribution(f"cli:{user}", reason)

@@ -2,22 +2,26 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sidecar.arms import build_routing
 from sidecar.core.api_keys import KeyRing
 from sidecar.core.families import check_family
 from sidecar.core.gate import find_exposures, is_loopback
 from sidecar.core.plugins import load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import Arm, Routing
-from sidecar.errors import ModelMismatch, SettingsError, VlmError
+from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
+from sidecar.outside.alert_defaults import load_alert_defaults
 from sidecar.outside.clock import SystemClock
+from sidecar.outside.policy_file import load_policy
 from sidecar.outside.prompts import load_alert_types
-from sidecar.parts import build_routing, missing_extras
-from sidecar.settings import SecuritySettings, Settings, variable_of
+from sidecar.parts import build_store, missing_extras
+from sidecar.settings import LedgerSettings, SecuritySettings, Settings, variable_of
 from sidecar.vss.loading import find_vss_config
 
 
@@ -31,10 +35,11 @@ class Problem:
 
 
 async def find_problems(settings: Settings) -> list[Problem]:
-    """Look at every setting that can be wrong, and ask the primary arm what it serves."""
+    """Look at every setting that can be wrong, and ask the arms of the policy what they serve."""
     problems = [
-        *_ledger_problems(settings.ledger.path),
+        *(await _ledger_problems(settings.ledger)),
         *_prompt_problems(settings.prompts.alert_type_config),
+        *_default_problems(settings.bridge.request_defaults),
         *_media_problems(settings),
         *_exposure_problems(settings),
         *_deadline_problems(settings),
@@ -55,10 +60,29 @@ def _problem_of(error: SettingsError) -> Problem:
     return Problem("error", setting, text)
 
 
-def _ledger_problems(path: Path) -> Iterator[Problem]:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not os.access(folder, os.W_OK):
-        yield Problem("error", "ledger.path", f"{folder} is not writable.")
+async def _ledger_problems(settings: LedgerSettings) -> list[Problem]:
+    if settings.redis.url.get_secret_value():
+        return await _redis_problems(settings)
+    folder = next(parent for parent in settings.path.absolute().parents if parent.exists())
+    if os.access(folder, os.W_OK):
+        return []
+    return [Problem("error", "ledger.path", f"{folder} is not writable.")]
+
+
+async def _redis_problems(settings: LedgerSettings) -> list[Problem]:
+    """Ask the server what it would lose."""
+    name = "ledger.redis.url"
+    try:
+        store = build_store(settings, SystemClock())
+    except SettingsError as error:
+        return [_problem_of(error)]
+    try:
+        found = [*(await store.ledger.risks()), await store.ledger.ping()]
+    except StoreUnavailable as error:
+        found = [error.detail]
+    for part in store.owned:
+        await part.close()
+    return [Problem("warning", name, text) for text in found if text]
 
 
 def _prompt_problems(path: Path | None) -> Iterator[Problem]:
@@ -68,6 +92,13 @@ def _prompt_problems(path: Path | None) -> Iterator[Problem]:
         load_alert_types(path)
     except SettingsError as error:
         yield Problem("error", "prompts.alert_type_config", error.detail)
+
+
+def _default_problems(path: Path | None) -> Iterator[Problem]:
+    try:
+        load_alert_defaults(path)
+    except SettingsError as error:
+        yield _problem_of(error)
 
 
 def _media_problems(settings: Settings) -> Iterator[Problem]:
@@ -104,13 +135,16 @@ def _key_problems(security: SecuritySettings) -> Iterator[Problem]:
 
 
 def _deadline_problems(settings: Settings) -> Iterator[Problem]:
-    arm = settings.arms.get(settings.ab.primary)
-    if arm and arm.timeout_s > settings.verify.deadline_s:
-        text = (
-            f"{arm.timeout_s:g} s is longer than verify.deadline_s "
-            f"({settings.verify.deadline_s:g} s), which ends the verification first."
-        )
-        yield Problem("warning", f"arms.{settings.ab.primary}.timeout_s", text)
+    deadline_s = settings.verify.deadline_s
+    with suppress(SettingsError):  # which `build_routing` tells about
+        for name in load_policy(settings.ab, settings.arms).answering:
+            timeout_s = settings.arms[name].timeout_s
+            if timeout_s > deadline_s:
+                text = (
+                    f"{timeout_s:g} s is longer than verify.deadline_s ({deadline_s:g} s), which "
+                    "ends the verification first."
+                )
+                yield Problem("warning", f"arms.{name}.timeout_s", text)
 
 
 def _vss_problems() -> Iterator[Problem]:
@@ -123,7 +157,9 @@ def _vss_problems() -> Iterator[Problem]:
 async def _arm_problems(routing: Routing) -> list[Problem]:
     try:
         return [
-            problem async for problem in _served_problems(routing, routing.arms[routing.primary])
+            problem
+            for name in routing.policy.named
+            async for problem in _served_problems(routing, routing.arms[name])
         ]
     finally:
         for arm in routing.arms.values():

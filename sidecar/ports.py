@@ -1,11 +1,12 @@
 """What the core needs from the outside. Protocols only; `sidecar.app` chooses who fulfils them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
 from sidecar.audit import Attribution, AuditEntry
+from sidecar.compared import ComparedEvent, ComparedFilter, Label
 from sidecar.dialect import ServerDialect
 from sidecar.errors import RequestError
 from sidecar.model import (
@@ -14,6 +15,7 @@ from sidecar.model import (
     AlertConfig,
     Anchor,
     AnswerRules,
+    ArmAnswer,
     ChatReply,
     ChatRequest,
     Clip,
@@ -26,8 +28,10 @@ from sidecar.model import (
     Frame,
     IncidentPage,
     IncidentQuery,
+    LeftOut,
     MediaType,
     ModelProfile,
+    Offer,
     OutboxEntry,
     Overlay,
     Question,
@@ -39,6 +43,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
+from sidecar.policy import ArmChoice
 
 
 class Part(Protocol):
@@ -133,6 +138,18 @@ class ClipSource(Part, Protocol):
         ...
 
 
+class FileLookup(Protocol):
+    """Tells where a recorder keeps its files."""
+
+    async def path_of(self, file_id: str) -> str:
+        """Return the path of a file, as the recorder's own folder or an absolute one begins.
+
+        Raises:
+            MediaError: it does not tell.
+        """
+        ...
+
+
 class FrameSampler(Protocol):
     """Turns clips into evidence."""
 
@@ -223,6 +240,25 @@ class Ledger(Part, Protocol):
         """
         ...
 
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Do for each what `accept` does, in their order, with one wait for the disk for all.
+
+        Returns:
+            An answer to each; where `accept` would raise, the error.
+
+        Raises:
+            StoreUnavailable: the store cannot be written; nothing is claimed.
+        """
+        ...
+
+    async def risks(self) -> Sequence[str]:
+        """Tell what outside of the service would lose accepted events, one sentence each.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        ...
+
     async def recover(self) -> int:
         """Take over at the start what an earlier process left undecided; returns how much.
 
@@ -231,8 +267,15 @@ class Ledger(Part, Protocol):
         """
         ...
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
-        """Take up to `limit` undecided events, oldest first, that nobody works on.
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on, oldest first, with `position` above `after`.
+
+        Looking takes nothing: several replicas may see the same events. Positions only grow.
+        """
+        ...
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
+        """Take those of these events that nobody works on, oldest first.
 
         The attempt is counted before the work starts, so that an event which kills the process
         is known as such.
@@ -275,11 +318,27 @@ class Ledger(Part, Protocol):
         """Return how many accepted events are undecided."""
         ...
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(
+        self,
+        sink: str,
+        now: datetime,
+        limit: int,
+        *,
+        horizon: datetime | None = None,
+        skip: Collection[int] = (),
+    ) -> Sequence[OutboxEntry]:
         """List deliveries whose time has come, oldest first.
 
         Of several deliveries about one fingerprint only the oldest that is neither sent nor dead
         is listed, so that a sink gets them in the order of their commits.
+
+        Args:
+            sink: the name of a sink.
+            now: deliveries that are scheduled up to this time are due.
+            limit: how many to list at most.
+            horizon: so are those that are scheduled for later than this, which nobody does: the
+                clock was ahead.
+            skip: ids of deliveries that the caller has in hand.
         """
         ...
 
@@ -447,8 +506,88 @@ class Meter(Protocol):
         """A sink took an entry or did not."""
         ...
 
-    def observe(self, *, backlog: int, in_flight: int) -> None:
+    def begun(self, waited_s: float) -> None:
+        """Work on an event began, after it had waited in line."""
+        ...
+
+    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
         """Levels of the moment."""
+        ...
+
+
+class ArmLog(Part, Protocol):
+    """Every choice of arms, as durable as the ledger; the newest is in force."""
+
+    async def latest(self) -> ArmChoice | None:
+        """Return the newest choice; None when there was none.
+
+        Raises:
+            StoreUnavailable: it cannot be read, as of all methods here.
+        """
+        ...
+
+    async def find(self, version: int) -> ArmChoice | None:
+        """Return a choice, or None."""
+        ...
+
+    async def list(self, *, limit: int, before: int | None = None) -> Sequence[ArmChoice]:
+        """List choices, newest first, with a `version` below `before`."""
+        ...
+
+    async def append(self, choice: ArmChoice, entry: AuditEntry | None = None) -> bool:
+        """Store a choice if its `version` follows the newest one.
+
+        Args:
+            choice: the next one.
+            entry: recorded in the audit trail together with it.
+
+        Returns:
+            False when somebody else was faster; nothing changes then.
+        """
+        ...
+
+
+class Comparisons(Part, Protocol):
+    """What arms said about the same events, and what people say about them."""
+
+    async def record(self, events: Sequence[ComparedEvent]) -> None:
+        """Store answers; those of arms that have answered about an event before replace the old.
+
+        A power cut may take the latest back, the end of the process may not. Labels in the events
+        are not stored.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def label(self, labels: Sequence[tuple[ComparedEvent, Label]]) -> None:
+        """Store what people say, durably; earlier labels are kept and count no more.
+
+        Args:
+            labels: each with its event, which is stored with its answers if it is not there.
+        """
+        ...
+
+    async def find(self, key: str) -> ComparedEvent | None:
+        """Return an event with all answers, or None."""
+        ...
+
+    async def labels_of(self, key: str) -> Sequence[Label]:
+        """Return every label of an event, oldest first."""
+        ...
+
+    async def events(
+        self, wanted: ComparedFilter, *, limit: int, before: int | None = None
+    ) -> Sequence[ComparedEvent]:
+        """List events, the latest stored first, with a `position` below `before`."""
+        ...
+
+    async def trim(self, *, keep: int, stored_before: datetime) -> int:
+        """Forget some of the oldest events beyond `keep` or stored before a time.
+
+        Events that somebody labelled stay. Returns how many were forgotten; 0 when none is left.
+        """
         ...
 
 
@@ -541,6 +680,42 @@ class IncidentSearch(Part, Protocol):
         Raises:
             IncidentQueryFailed: the index cannot be read.
         """
+        ...
+
+
+class ArmsMeter(Protocol):
+    """Counts what arms do and say. Never raises."""
+
+    def answered(self, answers: Sequence[ArmAnswer]) -> None:
+        """Arms were asked about one event, for the verdict or beside it."""
+        ...
+
+    def compared(self, published: ArmAnswer, shadow: ArmAnswer) -> None:
+        """A shadow answered about an event with a verdict."""
+        ...
+
+    def left_out(self, arm: str, reason: LeftOut) -> None:
+        """An arm was not asked though its turn had come."""
+        ...
+
+    def shadow_spared(self, arm: str, reason: str) -> None:
+        """A shadow was not asked, or could not be shown the event."""
+        ...
+
+    def lost(self, events: int) -> None:
+        """Answers could not be kept for comparison."""
+        ...
+
+    def labelled(self, labels: int) -> None:
+        """People said what events really were."""
+        ...
+
+    def chosen(self, version: int) -> None:
+        """A choice of arms came into force."""
+        ...
+
+    def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
+        """Levels of one of an arm's servers at the moment."""
         ...
 
 
@@ -697,4 +872,20 @@ class ReviewMeter(Protocol):
 
     def counted(self, input_tokens: int | None, output_tokens: int | None) -> None:
         """A server counted the tokens of an answer; None where it does not tell."""
+        ...
+
+
+class AudienceMeter(Protocol):
+    """Counts who listens over WebSocket. Never raises."""
+
+    def listening(self, count: int) -> None:
+        """So many clients listen."""
+        ...
+
+    def turned_away(self) -> None:
+        """A client found no place."""
+        ...
+
+    def dropped(self) -> None:
+        """A client could not keep up."""
         ...

@@ -126,14 +126,15 @@ def model_list(ids: Sequence[str], created: int) -> dict[str, Any]:
 def failure(error: RequestError | VerificationError) -> tuple[int, dict[str, Any]]:
     """Return HTTP status and body for an error, in OpenAI's shape."""
     status = _status(error)
-    return status, {
-        "error": {
-            "message": _message(error),
-            "type": _type(error, status),
-            "param": error.issues[0].field if isinstance(error, InvalidRequest) else None,
-            "code": _code(error),
-        }
-    }
+    param = error.issues[0].field if isinstance(error, InvalidRequest) else None
+    return status, write_error(_message(error), _type(error, status), _code(error), param)
+
+
+def write_error(
+    message: str, kind: str, code: str | None = None, param: str | None = None
+) -> dict[str, Any]:
+    """Write an error in OpenAI's shape."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def _head(answer: ChatAnswer, kind: str, identity: str, created: int) -> dict[str, Any]:

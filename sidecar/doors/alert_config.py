@@ -19,6 +19,7 @@ from sidecar.contract.config import (
 )
 from sidecar.contract.verdict import ErrorResponse
 from sidecar.doors.callers import By
+from sidecar.doors.json_body import StrictJsonRoute
 from sidecar.errors import InvalidRequest, Issue, NotFound
 from sidecar.model import AlertConfig
 from sidecar.ports import PromptBook
@@ -40,7 +41,10 @@ def alert_config_router(
         parsers: names of the custom parsers that an alert type may ask for.
     """
     router = APIRouter(
-        prefix="/api/v1/verification/config", tags=["alert-verification-config"], responses=refusals
+        prefix="/api/v1/verification/config",
+        tags=["alert-verification-config"],
+        responses=refusals,
+        route_class=StrictJsonRoute,
     )
 
     async def known(alert_type: str) -> AlertConfig:

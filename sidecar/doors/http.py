@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from sidecar import __version__
 from sidecar.contract.body import parse_json_object, validate
+from sidecar.contract.bridge import AlertRefusal, BridgeAlert, is_bridge_alert, refuse_alert
 from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody, Timestamp
 from sidecar.contract.nvschema import PROTOBUF, from_protobuf
 from sidecar.contract.verdict import (
@@ -38,18 +39,24 @@ from sidecar.contract.verdict import (
     verdict_response,
 )
 from sidecar.core.chat import Chats
+from sidecar.core.comparing import Comparing
 from sidecar.core.service import Service
 from sidecar.doors.access import HttpAccess, describe_access, protect
 from sidecar.doors.alert_config import alert_config_router
+from sidecar.doors.arms import ArmsFace, arms_router
 from sidecar.doors.audit import audit_router
 from sidecar.doors.body_limit import BodyLimit, Limit
 from sidecar.doors.callers import Caller, told
-from sidecar.doors.openai import openai_router
+from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
+from sidecar.doors.labels import labels_router
+from sidecar.doors.openai import is_openai, not_offered, openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
+from sidecar.doors.unrouted import allowed_methods, explain_unreadable
+from sidecar.doors.ws import WebSocketDoor, websocket_router
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
-from sidecar.model import EventKind, Outcome, StoredEvent, VerdictFilter
+from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
 from sidecar.ports import AuditTrail, Clock
 from sidecar.settings import HttpSettings, MetricsSettings
 
@@ -71,21 +78,29 @@ class Faces:
     Attributes:
         realtime: VSS's realtime rules.
         review: the Event Reviewer of VSS 2.4.
+        websocket: shows verdicts as they come.
         chats: the OpenAI API.
         registry: metrics, for a Prometheus that asks this port as it asks VSS 2.4.
         parsers: names of the user's parsers, which alert types may name.
         limits: how large bodies may be where the usual limit is too small, by path.
         audit: who changed what.
+        arms: which arms answer.
+        comparing: what arms said about single events.
+        comparisons: the same for all that are chosen.
         access: who may call.
     """
 
     realtime: Realtime
     review: Review
+    websocket: WebSocketDoor
     chats: Chats
     registry: CollectorRegistry
     parsers: Collection[str]
     limits: Mapping[str, Limit]
     audit: AuditTrail
+    arms: ArmsFace
+    comparing: Comparing
+    comparisons: ReadsComparisons
     access: HttpAccess
 
 
@@ -112,12 +127,16 @@ def create_http_app(
         lifespan=lifespan,
     )
     app.include_router(_submission_router(service, http))
+    app.include_router(labels_router(faces.comparing, REFUSALS))
+    app.include_router(comparisons_router(faces.comparisons))
+    app.include_router(arms_router(faces.arms, REFUSALS))
     app.include_router(_verdict_router(service))
     app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))
     app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))
     app.include_router(audit_router(faces.audit, REFUSALS))
     app.include_router(openai_router(faces.chats))
     app.include_router(review_router(faces.review))
+    app.include_router(websocket_router(faces.websocket))
     app.include_router(_health_router(service, metrics, faces.registry))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
     protect(app, faces.access, partial(_refusal, service.clock))
@@ -134,19 +153,14 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
 
     Body = Annotated[dict[str, Any], Depends(body)]
 
-    async def event_of(request: Request, kind: EventKind) -> dict[str, Any]:
-        """Read a submitted event, JSON or protobuf by its content type, compared as VSS does."""
-        payload = await request.body()
-        if request.headers.get("content-type", "").strip().lower() == PROTOBUF:
-            return from_protobuf(payload, kind)
-        raw = parse_json_object(payload, http.max_json_depth)
-        if kind is EventKind.ALERT:
-            validate(BehaviorBody, raw)  # stricter than what brokers carry
-        return raw
-
     async def submit(request: Request, kind: EventKind, noun: str) -> Response:
-        raw = await event_of(request, kind)
-        taken = await service.submit(raw, kind)
+        raw = _read_event(request, await request.body(), kind, http.max_json_depth)
+        try:
+            taken = await service.submit(raw, kind)
+        except InvalidRequest as error:
+            if kind is not EventKind.ALERT or not is_bridge_alert(raw):
+                raise
+            return _json(400, refuse_alert(error.issues, service.clock.now()))
         told = f"dropped by {taken.dropped}" if taken.dropped else "queued for processing"
         return _json(
             202,
@@ -162,11 +176,14 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         status_code=202,
         response_model=SubmissionResponse,
         tags=["alert-submission"],
-        responses=_MALFORMED,
-        openapi_extra=_event_of(BehaviorBody, "nv.Behavior"),
+        responses={400: {"model": ErrorResponse | AlertRefusal}},
+        openapi_extra=_event_of("nv.Behavior", BehaviorBody, BridgeAlert),
     )
     async def submit_alert(request: Request) -> Response:
-        """Accept an nv.Behavior. 202: it is on disk and will be decided, or a filter dropped it."""
+        """Accept an nv.Behavior, or an alert as VSS 2.4 has it.
+
+        202: it is on disk and will be decided, or a filter dropped it.
+        """
         return await submit(request, EventKind.ALERT, "Alert")
 
     @router.post(
@@ -175,7 +192,7 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         response_model=SubmissionResponse,
         tags=["incident-submission"],
         responses=_MALFORMED,
-        openapi_extra=_event_of(IncidentBody, "nv.Incident"),
+        openapi_extra=_event_of("nv.Incident", IncidentBody),
     )
     async def submit_incident(request: Request) -> Response:
         """Accept an nv.Incident. 202: it is on disk and will be decided, or a filter dropped it."""
@@ -198,6 +215,18 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
     return router
 
 
+def _read_event(
+    request: Request, payload: bytes, kind: EventKind, max_depth: int
+) -> dict[str, Any]:
+    """Read a submitted event, JSON or protobuf by its content type, compared as VSS does."""
+    if request.headers.get("content-type", "").strip().lower() == PROTOBUF:
+        return from_protobuf(payload, kind)
+    raw = parse_json_object(payload, max_depth)
+    if kind is EventKind.ALERT and not is_bridge_alert(raw):
+        validate(BehaviorBody, raw)  # stricter than what brokers carry
+    return raw
+
+
 def _verdict_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/api/v1/verdicts", tags=["verdicts"], responses=REFUSALS)
 
@@ -216,7 +245,7 @@ def _verdict_router(service: Service) -> APIRouter:
     async def list_verdicts(
         wanted: Wanted,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1)] = None,
+        cursor: Annotated[int | None, Query(ge=1, le=MAX_SEQ)] = None,
     ) -> Response:
         """List verdicts, newest first. Times compare with the event's `timestamp`."""
         records = await service.ledger.query(wanted, limit=limit, before=cursor)
@@ -232,7 +261,7 @@ def _verdict_router(service: Service) -> APIRouter:
     @router.get("/stream", response_class=EventSourceResponse)
     async def stream_verdicts(
         wanted: Wanted,
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+        last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
     ) -> AsyncIterator[ServerSentEvent]:
         """Follow verdicts as they are decided; `Last-Event-ID` resumes without a gap."""
         async for record in service.follow(wanted, last_event_id):
@@ -304,7 +333,10 @@ def _health_router(
     @router.get(
         "/metrics",
         response_class=PlainTextResponse,
-        responses={status: REFUSALS[status] for status in (401, 403, 429, 503)},
+        responses={
+            404: {"description": "Off", "content": {"text/plain": {}}},
+            **{status: REFUSALS[status] for status in (401, 403, 429, 503)},
+        },
     )
     async def where_metrics_are(request: Request) -> Response:
         """Answer a Prometheus as VSS 2.4 does; point everybody else to the endpoint."""
@@ -341,9 +373,16 @@ def _translate_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == HTTPStatus.BAD_REQUEST:
+            return await refused(request, explain_unreadable(error))
+        if is_openai(request):
+            return not_offered(request, error.status_code, allowed_methods(request))
         phrase = HTTPStatus(error.status_code).phrase
         message = f"{phrase}: {request.method} {request.url.path}; see /docs."
-        return answer(error.status_code, phrase.lower().replace(" ", "_"), message, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(allowed_methods(request))
+        return answer(error.status_code, phrase.lower().replace(" ", "_"), message, headers)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:
@@ -366,15 +405,16 @@ def _json(
     return Response(orjson.dumps(shown), status, headers, media_type="application/json")
 
 
-def _request_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Document a body that is read by hand, so that unknown fields survive."""
-    schema = {"$ref": _SCHEMA_PATH.format(model=model.__name__)}
+def _request_of(*models: type[BaseModel]) -> dict[str, Any]:
+    """Document a body that is read by hand, so that unknown fields survive; one of the models."""
+    schemas = [{"$ref": _SCHEMA_PATH.format(model=model.__name__)} for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def _event_of(model: type[BaseModel], message: str) -> dict[str, Any]:
+def _event_of(message: str, *models: type[BaseModel]) -> dict[str, Any]:
     """Document an event that may also be sent as a protobuf message."""
-    documented = _request_of(model)
+    documented = _request_of(*models)
     binary = {"type": "string", "format": "binary", "description": f"A serialized {message}."}
     documented["requestBody"]["content"][PROTOBUF] = {"schema": binary}
     return documented
@@ -383,7 +423,7 @@ def _event_of(model: type[BaseModel], message: str) -> dict[str, Any]:
 def _document(app: FastAPI, access: HttpAccess) -> None:
     """Add to the OpenAPI document who may call, and the models behind `_request_of`."""
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (model, "validation") for model in (BehaviorBody, IncidentBody, OnDemandBody)
+        (model, "validation") for model in (BehaviorBody, BridgeAlert, IncidentBody, OnDemandBody)
     ]
     _, schema = models_json_schema(models, ref_template=_SCHEMA_PATH)
     generate = app.openapi

@@ -30,9 +30,12 @@ from sidecar.core.always_on import AlwaysOn, CameraOutcome
 from sidecar.core.incidents import Incidents
 from sidecar.core.realtime import RealtimeRules, Replay
 from sidecar.doors.callers import By
+from sidecar.doors.json_body import StrictJsonRoute
 from sidecar.errors import InvalidRequest, RequestError, row_of
 from sidecar.model import IncidentQuery
 from sidecar.ports import Clock
+
+MAX_OFFSET: Final = 2**31 - 1  # Elasticsearch takes no larger one
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -51,7 +54,10 @@ def _refusals(*codes: int) -> Answers:
     return {code: {"model": ErrorResponse} for code in codes}
 
 
-_CAMERA: Final[Answers] = {code: {"model": AlwaysOnResponse} for code in (200, 422, 502, 503)}
+_CAMERA: Final[Answers] = {
+    **{code: {"model": AlwaysOnResponse} for code in (200, 502, 503)},
+    422: {"model": AlwaysOnResponse | ErrorResponse},
+}
 
 
 def realtime_router(realtime: Realtime, refusals: Answers, max_json_depth: int) -> APIRouter:
@@ -62,7 +68,12 @@ def realtime_router(realtime: Realtime, refusals: Answers, max_json_depth: int) 
         refusals: what any route may answer besides, for the API's description.
         max_json_depth: levels of nesting that a camera event may have.
     """
-    router = APIRouter(prefix="/api/v1/realtime", tags=["realtime"], responses=refusals)
+    router = APIRouter(
+        prefix="/api/v1/realtime",
+        tags=["realtime"],
+        responses=refusals,
+        route_class=StrictJsonRoute,
+    )
     _add_rule_routes(router, realtime)
     _add_incident_route(router, realtime)
     _add_camera_route(router, realtime, max_json_depth)
@@ -81,7 +92,7 @@ def _add_rule_routes(router: APIRouter, realtime: Realtime) -> None:
     @router.get("")
     async def list_rules(
         size: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
     ) -> RealtimeAlertListResponse:
         """List the active rules, oldest first."""
         rules, total = await realtime.rules.list(offset=offset, limit=size)
@@ -128,7 +139,7 @@ def _add_incident_route(router: APIRouter, realtime: Realtime) -> None:
     async def list_incidents(
         query: Annotated[IncidentQuery, Depends(wanted)],
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
         consolidate: Annotated[bool | None, Query()] = None,
     ) -> Response:
         """List published incidents, newest first; consolidated, RT-VLM's chunks become events."""

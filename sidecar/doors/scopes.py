@@ -10,7 +10,7 @@ from sidecar.access import Scope
 
 OPEN: Final = None
 """Everybody may: probes, and what this project publishes anyway."""
-_READ, _SUBMIT, _ADMIN = Scope.READ, Scope.SUBMIT, Scope.ADMIN
+_READ, _SUBMIT, _LABEL, _ADMIN = Scope.READ, Scope.SUBMIT, Scope.LABEL, Scope.ADMIN
 
 ROUTES: Final[Mapping[str, Scope | None]] = {
     # probes
@@ -47,6 +47,19 @@ ROUTES: Final[Mapping[str, Scope | None]] = {
     "GET /api/v1/verdicts/stream": _READ,
     "GET /api/v1/verdicts/{identity}": _READ,
     "GET /api/v1/audit": _ADMIN,
+    "GET /api/v1/arms": _READ,
+    "PUT /api/v1/arms": _ADMIN,
+    "GET /api/v1/arms/history": _READ,
+    "POST /api/v1/arms/explain": _READ,
+    "GET /api/v1/verdicts/{identity}/answers": _READ,
+    "PUT /api/v1/verdicts/{identity}/label": _LABEL,
+    "POST /api/v1/ab/labels": _LABEL,
+    "GET /api/v1/ab/events": _READ,
+    "GET /api/v1/ab/summary": _READ,
+    "GET /api/v1/ab/comparisons": _READ,
+    "WEBSOCKET /ws": _READ,
+    "WEBSOCKET /ws/alerts": _READ,
+    "GET /ws/health": OPEN,
     "GET /metrics": _READ,
     # OpenAI
     "POST /v1/chat/completions": _SUBMIT,
@@ -85,6 +98,7 @@ CALLS: Final[Mapping[str, Scope | None]] = {
     "/vlm_sidecar.v1.Verifier/WatchVerdicts": _READ,
     "/vlm_sidecar.v1.Verifier/GetVerdict": _READ,
     "/vlm_sidecar.v1.Verifier/ListArms": _READ,
+    "/vlm_sidecar.v1.Verifier/SetArms": _ADMIN,
 }
 """By full name of the method."""
 

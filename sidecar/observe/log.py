@@ -3,12 +3,23 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from sidecar.redaction import redact, redact_all
 from sidecar.settings import LogSettings
+
+
+class _LineLogger(structlog.PrintLogger):
+    """Loses a line that cannot be written: a full disk must not stop what the line tells about."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 class _Redacting(logging.Formatter):
@@ -43,7 +54,7 @@ def configure_logging(settings: LogSettings) -> None:
             *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _LineLogger(sys.stderr),
         cache_logger_on_first_use=True,
     )
 

@@ -1,6 +1,7 @@
 """Downloads of media that events name, with a guard against server-side request forgery."""
 
 import asyncio
+import errno
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,6 +18,7 @@ from yarl import URL
 from sidecar.errors import (
     MediaEmpty,
     MediaForbidden,
+    MediaNotStored,
     MediaNotVideo,
     MediaTimeout,
     MediaTooLarge,
@@ -34,6 +36,7 @@ _CHUNK_BYTES: Final = 262_144
 _BINARY_TYPES: Final = frozenset(
     {"application/octet-stream", "binary/octet-stream", "application/mp4"}
 )
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 _IDENTITY: Final[Mapping[str, str]] = MappingProxyType({"Accept-Encoding": "identity"})
 _FIRST_BYTE: Final[Mapping[str, str]] = MappingProxyType({**_IDENTITY, "Range": "bytes=0-0"})
 
@@ -99,6 +102,7 @@ class GuardedFetcher:
             MediaTooLarge: more than `max_bytes`.
             MediaNotVideo: the content type is neither video nor image.
             MediaEmpty: no bytes.
+            MediaNotStored: there is no room for it in `folder`.
         """
         async with self._bounded(url), self._open(url, _IDENTITY, trusted=trusted) as response:
             _check_status(url, response)
@@ -141,7 +145,7 @@ class GuardedFetcher:
     async def _save(self, response: aiohttp.ClientResponse, url: str, folder: Path) -> Path:
         path = _free_path(folder, url)
         size = 0
-        with await asyncio.to_thread(path.open, "xb") as file:
+        with _room_for(path), await asyncio.to_thread(path.open, "xb") as file:
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 size += len(chunk)
                 self._check_size(url, size)
@@ -218,6 +222,25 @@ def _free_path(folder: Path, url: str) -> Path:
     name = re.sub(r"[^\w.-]", "_", URL(url).name, flags=re.ASCII).lstrip(".")[-80:] or "media"
     candidates = (folder / (f"{n}-{name}" if n else name) for n in count())
     return next(path for path in candidates if not path.exists())
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Tell a full disk from everything that the network does."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise not_stored(path.parent, error) from error
+
+
+def not_stored(folder: Path, error: OSError) -> MediaNotStored:
+    """Word what keeps a clip from being stored."""
+    return MediaNotStored(
+        f"the clip cannot be stored below {folder.parent} ({error.strerror}). Make room there, or "
+        "name another folder in TMPDIR."
+    )
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import json
 import logging
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
@@ -36,6 +38,19 @@ def test_json_logs_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> 
     line = json.loads(capsys.readouterr().err)
 
     assert ("listening", "info", "http://x") == (line["event"], line["level"], line["url"])
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk behind standard error costs the line, not the event that it is about."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails
+    monkeypatch.setattr("sys.stderr", full)
+    configure_logging(LogSettings())
+    log = structlog.get_logger()
+    log.info("listening", url="http://x")
+    log.error("failed")
+    structlog.reset_defaults()
+    with suppress(OSError):
+        full.close()
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
