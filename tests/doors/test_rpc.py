@@ -18,6 +18,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_health_probe import probe
 from grpc_status import rpc_status
 from rpc_service import (
     NO_ARMS,
@@ -30,6 +31,7 @@ from rpc_service import (
     serving,
     storing_rpc,
 )
+from service_process import free_port
 from snippets import run_shell
 from storing_service import storing
 
@@ -412,8 +414,11 @@ async def test_a_passed_deadline_leaves_the_event_in_the_ledger(tmp_path: Path) 
     assert ["incident-1"] == ids
 
 
-async def test_a_cancelled_dry_run_stops_the_model(tmp_path: Path) -> None:
-    """When the caller of a dry run goes away, the call to the model ends with it."""
+@pytest.mark.parametrize("deadline_s", [None, 1.0])
+async def test_a_dry_run_that_ends_early_stops_the_model(
+    tmp_path: Path, deadline_s: float | None
+) -> None:
+    """When its caller goes away or its deadline passes, the call to the model ends with it."""
     clip = write_motion(tmp_path / "clip.mp4").read_bytes()
     async with (
         mock_vlm() as (vlm, arm),
@@ -426,16 +431,19 @@ async def test_a_cancelled_dry_run_stops_the_model(tmp_path: Path) -> None:
         verify = VerifierStub(channel).Verify
         await verify(request)
         await http.post(arm["arms"]["generic"]["url"].replace("/v1", "/stub/gate/close"))
-        call = verify(request)
+        call = verify(request, timeout=deadline_s)
         await vlm.wait_for_in_flight(1)
         taken, kept = rpc.app.service.slots.taken, len(rpc.kept())
-        call.cancel()
-        async with asyncio.timeout(5):
+        if deadline_s is None:
+            call.cancel()
+        async with asyncio.timeout(20):
             while rpc.app.service.slots.taken or rpc.kept() or vlm.stats["in_flight"]:
                 await asyncio.sleep(0.01)
+        code = await call.code()
         unknown = await rpc.app.ledger.lookup("incident-1")
 
-    assert (1, 2) == (taken, kept)
+    early = grpc.StatusCode.DEADLINE_EXCEEDED if deadline_s else grpc.StatusCode.CANCELLED
+    assert (1, 2, early) == (taken, kept, code)
     assert unknown is None
 
 
@@ -535,6 +543,49 @@ async def test_health_follows_the_service(tmp_path: Path) -> None:
     assert ([NOT_SERVING] * 3, [SERVING] * 3) == (before, after)
     assert [NOT_SERVING, SERVING] == watched
     assert (False, True) == (ready_before, ready_after)
+
+
+async def test_health_waits_for_the_canary(tmp_path: Path) -> None:
+    """A model's server that answers pings and nothing else is not served."""
+    looking = {"enabled": True, "timeout_s": 20.0}
+    request = health_pb2.HealthCheckRequest(service="vlm_sidecar.v1.Verifier")
+    async with mock_vlm() as (vlm, arm), aiohttp.ClientSession() as http:
+        gate = arm["arms"]["generic"]["url"].replace("/v1", "/stub/gate/")
+        await http.post(gate + "close")
+        async with (
+            rpc_service(tmp_path, **{**arm, "canary": looking}) as rpc,
+            open_channel(rpc.door) as channel,
+        ):
+            await vlm.wait_for_in_flight(1)
+            before = (await HealthStub(channel).Check(request)).status
+            watching = HealthStub(channel).Watch(request)
+            await http.post(gate + "open")
+            async with asyncio.timeout(20):
+                watched = [(await watching.read()).status for _ in range(2)]
+
+    assert NOT_SERVING == before
+    assert [NOT_SERVING, SERVING] == watched
+
+
+async def test_a_health_probe_tells_by_its_exit_status(tmp_path: Path) -> None:
+    """As `grpc_health_probe` in a container does: serving, unknown, not serving, nobody there."""
+    away = model_arm(f"http://127.0.0.1:{free_port()}/v1")
+    async with (
+        rpc_service(tmp_path / "ready") as ready,
+        rpc_service(tmp_path / "away", **away) as (not_ready),
+    ):
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(probe, ready.target, "", 20.0) != 0:
+                await asyncio.sleep(0.05)
+        asked = [
+            (ready.target, "vlm_sidecar.v1.Verifier", 20.0),
+            (ready.target, "vlm_sidecar.v1.Unknown", 20.0),
+            (not_ready.target, "vlm_sidecar.v1.Verifier", 20.0),
+            (f"127.0.0.1:{free_port()}", "", 0.3),
+        ]
+        statuses = [await asyncio.to_thread(probe, *it) for it in asked]
+
+    assert [0, 3, 4, 2] == statuses
 
 
 async def test_probes_ask_for_models_by_arm_and_by_id(tmp_path: Path) -> None:
