@@ -30,20 +30,25 @@ NOUNS: Final = frozenset(
     {"answer", "verdict", "decision", "conclusion", "result", "output", "response"}
     | {"antwort", "réponse", "respuesta"}
 )
-NOUNS_CJK: Final = frozenset({"回答", "答え", "判定", "結論", "答案", "结论"})
-_CONNECTIVES: Final = ("therefore", "thus", "hence", "conclusion", "summary", "short", "overall")
+NOUNS_CJK: Final = frozenset({"回答", "答え", "判定結果", "判定", "結論", "答案", "结论"})
+_CONNECTIVES: Final = frozenset(
+    {"so", "therefore", "thus", "hence", "conclusion", "summary", "short", "overall"}
+)
+_CONNECTIVES_CJK: Final = ("よって", "したがって", "以上より", "因此", "所以")
 _OPTION: Final = rf"[{DECORATION}]{{0,20}}(?:\((?P<one>[AB])\)|(?P<two>(?-i:[AB]))[).:])(?=\s|$)"
 # "答案是否" asks whether; it does not say no.
 _IS: Final = r"(?:(?:\bis\b|\bist\b|\blautet\b|\best\b|\bes\b|は|是(?!否|不是))\s?:?|[:=])"
 _ANNOUNCED: Final = re.compile(
-    rf"(?:\b(?:{'|'.join(sorted(NOUNS))})|{'|'.join(sorted(NOUNS_CJK))})"
+    rf"(?:\b(?:{'|'.join(sorted(NOUNS))})|{'|'.join(sorted(NOUNS_CJK, key=len, reverse=True))})"
     r"(?:\sto\s(?:the|your|this|that)(?:\s(?:question|prompt|query))?\b)?"
     rf"[*_`\"'\s]{{0,6}}{_IS}"
+    r"(?:\s?(?:clearly|definitely|certainly|indeed|simply|therefore)\b)?"
     rf"(?:{OPEN}(?P<word>{ANY_WORD}){END}{CLOSE}{PAUSE}|{_OPTION})",
     re.IGNORECASE,
 )
 _CONCLUDED: Final = re.compile(
-    r"(?:therefore|thus|hence|overall|in (?:conclusion|summary|short))[,:]\s{0,3}"
+    r"(?:so|therefore|thus|hence|overall|in (?:conclusion|summary|short)"
+    rf"|{'|'.join(_CONNECTIVES_CJK)})[,:、]\s{{0,3}}"
     rf"{OPEN}(?P<word>{SPOKEN_WORD}){END}{CLOSE}{PAUSE}",
     re.IGNORECASE,
 )
@@ -68,7 +73,7 @@ _INTRODUCTION: Final = re.compile(
     r"|(?:in|for) (?:this|the) (?:video|clip|case|scene|footage|recording)"
     r"|したがって|よって|つまり|以上より|因此|所以|综上所述)\W{0,4}){0,3}"
     r"(?:(?:the|my|our|die|meine|la|ma|mi|私の|我的)\s?)?"
-    r"(?:(?:final|correct|right|best|overall|short|clear|definitive|endgültige|richtige|bonne|最終的な|最终的?"
+    r"(?:(?:final|correct|right|best|overall|short|clear|definitive|endgültige|richtige|bonne|最終的?な?|最终的?"
     r"|正しい|正确的?)\s?)?[の的]?[\W]{0,8}",
     re.IGNORECASE,
 )
@@ -171,7 +176,8 @@ def _named(text: str, lower: str, words: frozenset[str]) -> list[Announcement]:
 def _concluded(text: str, lower: str, words: frozenset[str]) -> list[Announcement]:
     """List "Therefore, yes." where a sentence starts with it."""
     found = []
-    for word in words.intersection(_CONNECTIVES):
+    connectives = [*words & _CONNECTIVES, *(it for it in _CONNECTIVES_CJK if it in lower)]
+    for word in connectives:
         for start in occurrences(lower, word):
             begun = start - 3 if _IN.search(text, max(0, start - 3), start) else start
             match = _CONCLUDED.match(text, begun)

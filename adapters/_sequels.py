@@ -66,6 +66,11 @@ _ACKNOWLEDGED: Final = re.compile(
     re.IGNORECASE,
 )
 _FIRST_WORD: Final = re.compile(rf"\W{{0,8}}(?P<word>{SPOKEN_WORD})(?![^\W_])", re.IGNORECASE)
+# "はい、いいえで答えてください": as Japanese writes no spaces, no pause follows the second word.
+_JAPANESE_OTHER: Final = {
+    True: re.compile(r"\W{0,4}(?:いいえ|いえ)"),
+    False: re.compile(r"\W{0,4}はい"),
+}
 _INTERJECTED: Final = re.compile(rf"(?:{SPOKEN_WORD})(?![^\W_]){CLOSE}{PAUSE}", re.IGNORECASE)
 _BEFORE_INTERJECTED: Final = re.compile(
     r"(?:^|[.!?。\n]|\b(?:or|and|but|actually|wait|rather|correction|thoughts?|however|fact|aber"
@@ -90,7 +95,11 @@ def require_standing(text: str, verdict: bool, word: str, rest: str) -> None:
         RefusedAnswer: the model says that it cannot tell, or only guesses.
         UnparsableAnswer: it holds on a condition, is a question, or is about something else.
     """
-    if takes_back(rest, verdict=verdict) or read_word(rest) is (not verdict):
+    if (
+        takes_back(rest, verdict=verdict)
+        or read_word(rest) is (not verdict)
+        or _JAPANESE_OTHER[verdict].match(rest)
+    ):
         raise contradictory(text)
     if is_refusal(rest) or _HEDGED.match(rest):
         raise refused(text)

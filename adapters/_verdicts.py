@@ -125,7 +125,7 @@ def read_prose(text: str, *, opening: bool = True) -> Reading:
     if word is not None:
         return Reading(word, leads=True)
     words = refuse_nonsense(text)
-    if _TICKED.search(text):
+    if ("[" in text or not text.isascii()) and _TICKED.search(text):
         raise unparsable(text)
     announced = find_announced(text, words)
     final = [it for it in announced if it.is_final]
@@ -155,6 +155,7 @@ def may_decide(text: str) -> bool:
     lower = text.lower()
     return (
         any(sign in lower for sign in _SIGNS)
+        or "?" in text
         or any(pattern.match(text) for pattern in (_LEAD, _WRITTEN_LEAD, _INTRODUCED, _OPTION))
         or read_word(text.partition("\n")[0]) is not None
         or read_word(text.rpartition("\n")[2]) is not None

@@ -77,7 +77,7 @@ def _write_events(folder: Path, count: int) -> Mapping[str, bool]:
         truth[identity] = moves
         event = {
             "id": identity,
-            "sensorId": f"camera-{number % 4}",
+            "sensorId": f"camera-{number // 2 % 4}",
             "category": "motion at the gate" if number % 3 else "motion in the yard",
             "timestamp": at.isoformat(),
             "end": (at + timedelta(seconds=SECONDS)).isoformat(),

@@ -22,10 +22,13 @@ from sidecar import __version__
 from sidecar.ab.cli import ab
 from sidecar.audit import Attribution
 from sidecar.contract.body import parse_json_object
-from sidecar.contract.enrich import enrich
+from sidecar.contract.bridge import is_bridge_alert
+from sidecar.contract.enrich import document_of
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
+from sidecar.hw.commands import hw
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
+from sidecar.preflight.commands import preflight
 from sidecar.redaction import redact
 from sidecar.settings import FILE_VARIABLE, AbSettings, RedisLedgerSettings, Settings
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
@@ -48,6 +51,8 @@ cli = typer.Typer(
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
 cli.add_typer(ab, name="ab")
+cli.add_typer(hw, name="hw")
+cli.command()(preflight)
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)
@@ -59,14 +64,23 @@ SettingsFile = Annotated[
 ]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(__version__)
+        raise typer.Exit
+
+
 @cli.callback()
 def _common(
     settings: SettingsFile = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit
+    del version  # printed before anything else is looked at
     if settings is not None:
         os.environ[FILE_VARIABLE] = str(settings)
 
@@ -104,7 +118,7 @@ def verify(
         raw = _with_media(raw, media)
     with tempfile.TemporaryDirectory() as folder:
         verdict = _run(_verify_once(_for_one_event(Path(folder), media, arm), raw))
-    document = enrich(verdict)
+    document = document_of(verdict)
     print(_dumps(document, indent=not as_json))
     if verdict.error is not None:
         raise typer.Exit(EXIT_FAILED_VERIFICATION)
@@ -314,6 +328,8 @@ def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
 
 
 def _with_media(raw: dict[str, Any], media: Path) -> dict[str, Any]:
+    if is_bridge_alert(raw):
+        return {**raw, "video_path": str(media.resolve())}
     info = raw.get("info")
     kept = dict(info) if isinstance(info, Mapping) else {}
     kept.pop("media_urls", None)
@@ -328,7 +344,7 @@ async def _verify_once(settings: Settings, raw: dict[str, Any]) -> Verdict:
         await app.prepare()
         event = app.service.intake.read(raw, kind_of(raw))
         with _errors.status(f"Asking {settings.ab.primary}"):
-            return await app.verifier.verify(event)
+            return await app.decider.verify(event)
     finally:
         await app.close()
 

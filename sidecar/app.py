@@ -25,10 +25,11 @@ from sidecar.core.routing import ArmsInForce, Routing, Switchboard
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
-from sidecar.core.verify import Verifier
+from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
+from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
@@ -40,12 +41,16 @@ from sidecar.parts import (
     Closes,
     RealtimeParts,
     body_limits,
+    build_bridge,
     build_chats,
     build_doors,
     build_realtime,
     build_review,
+    build_reviewer,
     build_sinks,
     build_store,
+    build_websocket,
+    plan_deliveries,
     seed_prompts,
     with_inline,
 )
@@ -60,6 +65,11 @@ from sidecar.work.rtvi_watch import RtviWatch
 
 LEVELS_EVERY_S: Final = 2.0
 CONNECTION_GRACE_S: Final = 2
+STALLED_MS: Final = 60_000
+"""A connection whose other end takes nothing for so long is cut off, where the system can do it;
+else who never reads would keep a socket and what was written to it for as long as it likes."""
+CLIENT_FRAME_BYTES: Final = 65_536
+"""Clients of the WebSocket send a few words."""
 
 _log = structlog.get_logger()
 
@@ -70,6 +80,8 @@ class App:
 
     Attributes:
         crew: what must not end while the service runs.
+        verifier: decides what the alert types ask about.
+        decider: decides everything.
         owned: what `stop` closes, in this order.
     """
 
@@ -78,6 +90,7 @@ class App:
     service: Service
     verifier: Verifier
     ab: AbParts
+    decider: Verifies
     dispatcher: Dispatcher
     outbox: Outbox
     doors: tuple[Door, ...]
@@ -199,12 +212,15 @@ def build(settings: Settings) -> App:
         feed.miss()
         outbox.notify()
 
+    def announce(event: VerifyEvent) -> None:
+        websocket.announce(event)
+
     store = build_store(settings.ledger, clock, hear_of_others)
     ledger, prompts = store.ledger, store.prompts
     fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
-    sinks = build_sinks(settings.sinks, clock)
+    sinks = build_sinks(settings.sinks, settings.bridge, clock)
     intake = Intake(settings.vst.ignore_event_media)
     asker = Asker(
         sampler,
@@ -227,6 +243,8 @@ def build(settings: Settings) -> App:
     ab = build_ab(
         settings, verifier, intake, store, lambda: dispatcher.has_line, clock, meter.registry
     )
+    reviewer = build_reviewer(settings, switchboard, asker, clock, meter.registry)
+    decider = build_bridge(settings, reviewer, verifier, recorder)
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
     scheduler = Scheduler(
         settings.scheduling,
@@ -237,11 +255,11 @@ def build(settings: Settings) -> App:
     dispatcher = Dispatcher(
         ledger,
         intake,
-        verifier,
+        decider,
         meter,
         scheduler,
         clock,
-        sinks=[sink.name for sink in sinks],
+        sinks_of=plan_deliveries(sinks, settings.bridge).sinks_of,
         slots=slots,
         submitted=submitted,
         feed=feed,
@@ -277,12 +295,18 @@ def build(settings: Settings) -> App:
         begin=dispatcher.begin,
         submitted=submitted,
         feed=feed,
+        announce=announce,
     )
-    doors = build_doors(settings, service, verifier, clock)
-    parts.update(doors.by_name)
+    websocket = build_websocket(settings, service, meter.registry)
+    doors = build_doors(settings, service, decider, ab.arms, clock)
+    reading: dict[str, Door] = {**doors.by_name}
+    if settings.websocket.enabled:
+        reading["door websocket"] = websocket
+    parts.update(reading)
     faces = Faces(
         realtime=realtime.api,
-        review=build_review(settings, switchboard, asker, service, meter.registry),
+        review=build_review(settings, reviewer, service),
+        websocket=websocket,
         chats=build_chats(settings, verifier, clips, clock),
         registry=meter.registry,
         parsers=plugins.functions,
@@ -308,9 +332,10 @@ def build(settings: Settings) -> App:
         service=service,
         verifier=verifier,
         ab=ab,
+        decider=decider,
         dispatcher=dispatcher,
         outbox=outbox,
-        doors=tuple(doors.by_name.values()),
+        doors=tuple(reading.values()),
         faces=faces,
         realtime=realtime,
         canary=canary,
@@ -347,6 +372,10 @@ async def serve(settings: Settings) -> bool:
             timeout_graceful_shutdown=CONNECTION_GRACE_S,
             server_header=False,
             proxy_headers=False,
+            ws_max_size=CLIENT_FRAME_BYTES,
+            ws_ping_interval=settings.websocket.ping_s,
+            ws_ping_timeout=settings.websocket.ping_timeout_s,
+            ws_per_message_deflate=False,  # it would compress each frame again for every client
         )
         host, port = listening.getsockname()[:2]
         _log.info("listening", url=f"http://{host}:{port}", arm=settings.ab.primary)
@@ -385,12 +414,15 @@ def _lifespan(app: App) -> Lifespan:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=2048)
+        listening = socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise SettingsError(
             f"http.port: cannot listen on {host}:{port}: {error.strerror}. "
             "Stop what holds it, or set SIDECAR_HTTP__PORT."
         ) from error
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        listening.setsockopt(socket.IPPROTO_TCP, option, STALLED_MS)  # connections inherit it
+    return listening
 
 
 def _serve_metrics(app: App) -> None:

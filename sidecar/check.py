@@ -15,6 +15,7 @@ from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import Arm, Routing
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
+from sidecar.outside.alert_defaults import load_alert_defaults
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.policy_file import load_policy
 from sidecar.outside.prompts import load_alert_types
@@ -37,6 +38,7 @@ async def find_problems(settings: Settings) -> list[Problem]:
     problems = [
         *(await _ledger_problems(settings.ledger)),
         *_prompt_problems(settings.prompts.alert_type_config),
+        *_default_problems(settings.bridge.request_defaults),
         *_media_problems(settings),
         *_exposure_problems(settings),
         *_deadline_problems(settings),
@@ -89,6 +91,13 @@ def _prompt_problems(path: Path | None) -> Iterator[Problem]:
         load_alert_types(path)
     except SettingsError as error:
         yield Problem("error", "prompts.alert_type_config", error.detail)
+
+
+def _default_problems(path: Path | None) -> Iterator[Problem]:
+    try:
+        load_alert_defaults(path)
+    except SettingsError as error:
+        yield _problem_of(error)
 
 
 def _media_problems(settings: Settings) -> Iterator[Problem]:

@@ -26,10 +26,16 @@ class EventKind(StrEnum):
 
 
 class Origin(StrEnum):
-    """What an event was submitted for: the alert pipeline, or one on-demand verification."""
+    """What an event was submitted for.
+
+    PIPELINE: the alert pipeline. ON_DEMAND: one verification of media that it names. REVIEW: a
+    review as VSS 2.4 has it; such an event brings its prompt, and its document has a layout of its
+    own (`contract.bridge`).
+    """
 
     PIPELINE = "pipeline"
     ON_DEMAND = "ondemand"
+    REVIEW = "review"
 
 
 class MediaType(StrEnum):
@@ -655,6 +661,7 @@ class Verdict:
         rule: of the policy, by which arms were asked; "" when nobody was.
         heard: what each arm said, in the order in which they were asked.
         left_out: arms that were not asked though their turn had come, each with the reason why.
+        document: what to publish where that is not the event with its `info`; None: it is.
     """
 
     event: VerifyEvent
@@ -676,6 +683,7 @@ class Verdict:
     rule: str = ""
     heard: tuple[ArmAnswer, ...] = ()
     left_out: tuple[tuple[str, LeftOut], ...] = ()
+    document: Mapping[str, Any] | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -4,13 +4,13 @@ What comes with an extra (Kafka, Redis) is imported when the settings ask for it
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -18,26 +18,31 @@ from pydantic import SecretStr
 from sidecar.contract.chat import ChatMode
 from sidecar.contract.nvschema import to_protobuf
 from sidecar.core.always_on import AlwaysOn
+from sidecar.core.arms import Arms
 from sidecar.core.asking import Asker
+from sidecar.core.bridge import BridgeVerifier
 from sidecar.core.captions import Captioner
 from sidecar.core.chat import Chats
 from sidecar.core.incidents import Incidents
 from sidecar.core.looking import Looker
 from sidecar.core.realtime import RealtimeRules
 from sidecar.core.review import Reviewer
-from sidecar.core.routing import Switchboard
+from sidecar.core.routing import Deliveries, Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
-from sidecar.core.verify import Verifier
+from sidecar.core.verify import Verifier, VerifierByOrigin, Verifies
 from sidecar.doors.body_limit import Limit
 from sidecar.doors.openai import PATH as CHAT_PATH
 from sidecar.doors.realtime import Realtime
-from sidecar.doors.records import RecordIntake, decode_record
+from sidecar.doors.records import Decode, RecordIntake, decode_alert, decode_record
 from sidecar.doors.review import Review, upload_limits
+from sidecar.doors.ws import WebSocketDoor
 from sidecar.errors import SettingsError
 from sidecar.model import VerdictRecord
+from sidecar.observe.audience_metrics import PrometheusAudienceMeter
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
+from sidecar.outside.alert_defaults import load_alert_defaults
 from sidecar.outside.always_on import load_always_on
 from sidecar.outside.arm_log import SqliteArmLog
 from sidecar.outside.audit import SqliteAuditTrail
@@ -63,16 +68,19 @@ from sidecar.ports import (
     Comparisons,
     DeadLetters,
     Door,
+    FileLookup,
     Ledger,
     PromptBook,
     RuleBook,
     Sink,
 )
 from sidecar.settings import (
+    BridgeSettings,
     LedgerSettings,
     MediaSettings,
     Settings,
     SinkSettings,
+    StreamsSinkSettings,
     describe_settings,
     variable_of,
 )
@@ -85,6 +93,7 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "grpc.enabled": ("grpc", "grpc"),
     "kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
     "streams.url": ("redis", "redis"),
+    "bridge.url": ("redis", "redis"),
 }
 """Which extra a setting needs when it is on, and the module that tells whether it is there."""
 
@@ -214,7 +223,11 @@ async def seed_prompts(prompts: PromptBook, settings: Settings) -> None:
     await prompts.seed(configs, override=settings.prompts.override_on_start)
 
 
-def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:
+BRIDGE: Final = "bridge"
+_TAKE_ANYTHING: Final = frozenset({"console", "webhook"})
+
+
+def build_sinks(settings: SinkSettings, bridge: BridgeSettings, clock: Clock) -> list[Sink]:
     """Make the sinks that are switched on.
 
     Raises:
@@ -235,7 +248,32 @@ def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:
         with _extra("sinks.streams.url"):
             from sidecar.outside.sinks.streams import StreamsSink
         sinks.append(StreamsSink(settings.streams, _encode))
+    if bridge.url.get_secret_value():
+        with _extra("bridge.url"):
+            from sidecar.outside.sinks.streams import StreamsSink
+        streams = StreamsSinkSettings(
+            url=bridge.url,
+            alerts_stream=bridge.enhanced_stream,
+            incidents_stream=bridge.incidents_stream or bridge.enhanced_stream,
+            envelope="data",
+            max_length=bridge.max_length,
+            remember_s=bridge.remember_s,
+            timeout_s=bridge.timeout_s,
+        )
+        sinks.append(StreamsSink(streams, _encode, name=BRIDGE, setting="bridge.url"))
     return sinks
+
+
+def plan_deliveries(sinks: Sequence[Sink], bridge: BridgeSettings) -> Deliveries:
+    """Say which sinks get which documents."""
+    names = [sink.name for sink in sinks]
+    to_bridge = (BRIDGE,) if BRIDGE in names else ()
+    return Deliveries(
+        anything=tuple(name for name in names if name in _TAKE_ANYTHING),
+        nvschema=tuple(name for name in names if name not in {BRIDGE, *_TAKE_ANYTHING}),
+        reviews=to_bridge,
+        incidents=to_bridge if bridge.incidents_stream else (),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,18 +305,24 @@ def with_inline(settings: Settings) -> MediaSettings:
     return settings.media.model_copy(update={"allowed_roots": roots})
 
 
-def build_doors(settings: Settings, service: Service, verifier: Verifier, clock: Clock) -> Doors:
+def build_doors(
+    settings: Settings, service: Service, verifier: Verifies, arms: Arms, clock: Clock
+) -> Doors:
     """Make the doors that read for themselves, as the settings name them.
 
     Raises:
         SettingsError: one needs an extra that is not installed, or an option is wrong.
     """
     http = settings.http
-    decode = partial(decode_record, max_bytes=http.max_body_bytes, max_depth=http.max_json_depth)
+    limits: Mapping[str, Any] = {
+        "max_bytes": http.max_body_bytes,
+        "max_depth": http.max_json_depth,
+    }
+    decode = partial(decode_record, **limits)
     doors: dict[str, Door] = {}
     held: list[Closes] = []
 
-    def intake(source: str, dead_letters: DeadLetters) -> RecordIntake:
+    def intake(source: str, dead_letters: DeadLetters, decode: Decode = decode) -> RecordIntake:
         held.append(dead_letters)
         return RecordIntake(source, decode, service, dead_letters, service.meter)
 
@@ -287,9 +331,7 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
             from sidecar.doors.rpc import RpcDoor
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
-        doors["door grpc"] = RpcDoor(
-            settings.grpc, service, verifier.switchboard, verifier.verify, media
-        )
+        doors["door grpc"] = RpcDoor(settings.grpc, service, arms, verifier.verify, media)
 
     if settings.kafka.bootstrap_servers:
         with _extra("kafka.bootstrap_servers"):
@@ -305,6 +347,13 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
         doors["door streams"] = StreamsDoor(
             connect_redis(settings.streams), settings.streams, taken, clock
         )
+    bridge = settings.bridge
+    if bridge.url.get_secret_value():
+        with _extra("bridge.url"):
+            from sidecar.doors.streams import StreamsDoor
+            from sidecar.outside.dead_letters_streams import StreamsDeadLetters, connect_redis
+        taken = intake(BRIDGE, StreamsDeadLetters(bridge), partial(decode_alert, **limits))
+        doors["door bridge"] = StreamsDoor(connect_redis(bridge), bridge, taken, clock)
     return Doors(doors, (*doors.values(), *held))
 
 
@@ -338,30 +387,66 @@ def _encode(record: VerdictRecord) -> bytes:
     return to_protobuf(record.document, record.kind)
 
 
-def build_review(
+def build_reviewer(
     settings: Settings,
     switchboard: Switchboard,
     asker: Asker,
-    service: Service,
+    clock: Clock,
     registry: CollectorRegistry,
-) -> Review:
+) -> Reviewer:
+    """Make what reviews alerts of VSS 2.4, whoever asks for it."""
+    review = settings.review
+    looker = Looker(switchboard, asker, clock, review, PrometheusReviewMeter(registry))
+    return Reviewer(LocalReviewMedia(review, settings.media), looker, clock, review)
+
+
+def build_review(settings: Settings, reviewer: Reviewer, service: Service) -> Review:
     """Make what the Event Reviewer API asks."""
     review, clock = settings.review, service.clock
     media = LocalReviewMedia(review, settings.media)
     files = FolderFileStore(review, settings.media, media)
-    looker = Looker(switchboard, asker, clock, review, PrometheusReviewMeter(registry))
 
     async def is_ready() -> bool:
         return not any(it.problem and it.required for it in await service.health())
 
     return Review(
-        reviewer=Reviewer(media, looker, clock, review),
-        captioner=Captioner(files, looker, clock, review),
+        reviewer=reviewer,
+        captioner=Captioner(files, reviewer.looker, clock, review),
         files=files,
-        model=looker.model,
+        model=reviewer.looker.model,
         is_ready=is_ready,
         clock=clock,
     )
+
+
+def build_bridge(
+    settings: Settings,
+    reviewer: Reviewer,
+    verifier: Verifier,
+    recorder: FileLookup | None,
+) -> VerifierByOrigin:
+    """Make what decides events, alerts of VSS 2.4 included.
+
+    Raises:
+        SettingsError: the file of defaults cannot be used.
+    """
+    reviews = BridgeVerifier(
+        reviewer=reviewer,
+        switchboard=verifier.switchboard,
+        prompts=verifier.prompts,
+        recorder=recorder,
+        clock=verifier.clock,
+        defaults=load_alert_defaults(settings.bridge.request_defaults),
+    )
+    return VerifierByOrigin(verifier, reviews)
+
+
+def build_websocket(
+    settings: Settings, service: Service, registry: CollectorRegistry
+) -> WebSocketDoor:
+    """Make what shows verdicts over WebSocket."""
+    meter = PrometheusAudienceMeter(registry)
+    return WebSocketDoor(service, settings.websocket, settings.bridge, meter)
 
 
 def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clock) -> Chats:

@@ -138,6 +138,18 @@ class ClipSource(Part, Protocol):
         ...
 
 
+class FileLookup(Protocol):
+    """Tells where a recorder keeps its files."""
+
+    async def path_of(self, file_id: str) -> str:
+        """Return the path of a file, as the recorder's own folder or an absolute one begins.
+
+        Raises:
+            MediaError: it does not tell.
+        """
+        ...
+
+
 class FrameSampler(Protocol):
     """Turns clips into evidence."""
 
@@ -852,4 +864,20 @@ class ReviewMeter(Protocol):
 
     def counted(self, input_tokens: int | None, output_tokens: int | None) -> None:
         """A server counted the tokens of an answer; None where it does not tell."""
+        ...
+
+
+class AudienceMeter(Protocol):
+    """Counts who listens over WebSocket. Never raises."""
+
+    def listening(self, count: int) -> None:
+        """So many clients listen."""
+        ...
+
+    def turned_away(self) -> None:
+        """A client found no place."""
+        ...
+
+    def dropped(self) -> None:
+        """A client could not keep up."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import yaml
 from pydantic import (
@@ -33,7 +33,7 @@ from pydantic_settings import (
 )
 
 from sidecar.errors import SettingsError
-from sidecar.model import Anchor, AnswerForm, EvidenceForm
+from sidecar.model import Anchor, AnswerForm, EventKind, EvidenceForm
 from sidecar.policy import Policy
 
 ENV_PREFIX: Final = "SIDECAR_"
@@ -287,6 +287,8 @@ class VstSettings(_Section):
     STORAGE_MODULE_ENDPOINT)."""
     sensor_list_endpoint: str = Field(default="/vst/api/v1/sensor/streams", pattern="^/")
     """Path of the sensor list (VSS: the same)."""
+    file_path_endpoint: str = Field(default="/api/v1/storage/file/path", pattern="^/")
+    """Path that tells where the file of an alert's `vst_id` lies (VSS 2.4: the same)."""
     ignore_event_media: bool = False
     """Take every pipeline event's clip from VST, whatever media the event names, as VSS does unless
     `vst_pass_through_mode` is set."""
@@ -352,8 +354,11 @@ class KafkaSettings(_Section):
         return self
 
 
-class StreamsSettings(_Section):
-    """Incidents and alerts from Redis Streams."""
+class GroupSettings(_Section):
+    """How streams of Redis are read."""
+
+    section: ClassVar[str]
+    """Its name in the tree."""
 
     url: SecretStr = SecretStr("")
     """Such as `redis://:password@redis:6379/0` or `rediss://...`; empty: off."""
@@ -361,10 +366,6 @@ class StreamsSettings(_Section):
     """Consumer group; replicas share it."""
     consumer: str = ""
     """Name of this replica in the group, to which its process id is added; empty: the host's."""
-    incidents_stream: str = Field(default="mdx-incidents", min_length=1)
-    """Stream of incidents."""
-    alerts_stream: str = Field(default="mdx-alerts", min_length=1)
-    """Stream of alerts."""
     start_at: Literal["latest", "earliest"] = "latest"
     """Where a group that does not exist yet begins (VSS: latest)."""
     dead_letter_stream: str = Field(default="mdx-vlm-dead-letters", min_length=1)
@@ -377,6 +378,27 @@ class StreamsSettings(_Section):
     max_deliveries: int = Field(default=5, ge=1)
     """Entries that were delivered so often without being stored go to the dead letters."""
 
+    @property
+    def kinds(self) -> Mapping[str, EventKind]:
+        """What the entries of each stream are, by its name."""
+        raise NotImplementedError
+
+
+class StreamsSettings(GroupSettings):
+    """Incidents and alerts from Redis Streams."""
+
+    section = "streams"
+
+    incidents_stream: str = Field(default="mdx-incidents", min_length=1)
+    """Stream of incidents."""
+    alerts_stream: str = Field(default="mdx-alerts", min_length=1)
+    """Stream of alerts."""
+
+    @property
+    def kinds(self) -> Mapping[str, EventKind]:
+        """What the entries of each stream are, by its name."""
+        return {self.incidents_stream: EventKind.INCIDENT, self.alerts_stream: EventKind.ALERT}
+
     @model_validator(mode="after")
     def _streams(self) -> Self:
         _check_distinct(
@@ -385,6 +407,69 @@ class StreamsSettings(_Section):
             dead_letter_stream=self.dead_letter_stream,
         )
         return self
+
+
+class BridgeSettings(GroupSettings):
+    """The Redis streams of VSS 2.4's Alert Bridge: alerts that bring their prompt, and reviews."""
+
+    section = "bridge"
+
+    group: str = Field(default="vlm_agents_group", min_length=1)
+    """Consumer group; replicas share it (VSS 2.4: the same)."""
+    start_at: Literal["latest", "earliest"] = "earliest"
+    """Where a group that does not exist yet begins (VSS 2.4: earliest)."""
+    dead_letter_stream: str = Field(default="alert-bridge-dead-letters-stream", min_length=1)
+    """Takes entries that are no alerts, with the cause beside them."""
+    input_stream: str = Field(default="alert-bridge-input-stream", min_length=1)
+    """Stream of alerts (VSS 2.4: the same)."""
+    enhanced_stream: str = Field(default="alert-bridge-enhanced-stream", min_length=1)
+    """Gets the document of each reviewed alert (VSS 2.4: the same)."""
+    incidents_stream: str = "alert-bridge-incidents-stream"
+    """Gets the document of each verified nv.Incident (VSS 2.4: the same); empty: they are not
+    written here."""
+    max_length: int = Field(default=0, ge=0)
+    """Entries that these two streams keep, roughly; older ones are dropped, read or not. 0 keeps
+    all."""
+    remember_s: int = Field(default=3600, ge=1)
+    """How long Redis remembers that a document was written, so that a repeated delivery writes no
+    second entry."""
+    timeout_s: float = Field(default=5.0, ge=0.1)
+    """Time for one exchange when writing."""
+    request_defaults: Path | None = None
+    """VSS 2.4's `alert_request_defaults.yaml`, which fills in what alerts leave out (VSS 2.4:
+    ALERT_AGENT_DEFAULTS_FILE). None: the values that VSS ships."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        names = (
+            self.input_stream,
+            self.enhanced_stream,
+            self.incidents_stream,
+            self.dead_letter_stream,
+        )
+        if len(set(names)) < len(names):
+            raise ValueError("the streams must have different names, or what goes out comes in")
+        return self
+
+    @property
+    def kinds(self) -> Mapping[str, EventKind]:
+        """What the entries of each stream are, by its name."""
+        return {self.input_stream: EventKind.ALERT}
+
+
+class WebSocketSettings(_Section):
+    """Verdicts over WebSocket, at `/ws/alerts` and `/ws`."""
+
+    enabled: bool = True
+    """Offer it (VSS 2.4: true)."""
+    max_clients: int = Field(default=1000, ge=0)
+    """Connections at the same time; further ones are closed with code 1013."""
+    max_behind: int = Field(default=256, ge=1)
+    """Frames that a client may be behind; one that is slower is closed with code 1013."""
+    ping_s: float = Field(default=20.0, gt=0)
+    """How often a client is asked whether it lives."""
+    ping_timeout_s: float = Field(default=20.0, gt=0)
+    """A client that does not answer for so long is closed."""
 
 
 class EndTimeDeltaSettings(_Section):
@@ -812,6 +897,8 @@ class Settings(BaseSettings):
     vst: VstSettings = VstSettings()
     kafka: KafkaSettings = KafkaSettings()
     streams: StreamsSettings = StreamsSettings()
+    bridge: BridgeSettings = BridgeSettings()
+    websocket: WebSocketSettings = WebSocketSettings()
     filters: FilterSettings = FilterSettings()
     prompts: PromptSettings = PromptSettings()
     answers: AnswerSettings = AnswerSettings()

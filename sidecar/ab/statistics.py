@@ -34,11 +34,6 @@ class Estimate:
     high: float | None
     n: int
 
-    @property
-    def is_known(self) -> bool:
-        """Whether there is a value."""
-        return self.value is not None
-
 
 UNKNOWN: Final = Estimate(None, None, None, 0)
 

@@ -176,6 +176,40 @@ class AsyncVerifierClient:
         with translated():
             return (await self._stub.ListArms(pb.ListArmsRequest(), **self._limits(None))).arms
 
+    async def set_arms(
+        self,
+        primary: str = "",
+        *,
+        policy_json: str = "",
+        restore: int = 0,
+        reason: str = "",
+        version: int | None = None,
+        force: bool = False,
+    ) -> pb.ArmChoice:
+        """Put arms in force: one of `primary`, `policy_json` and `restore`.
+
+        Args:
+            primary: the arm that answers everything.
+            policy_json: a policy as `PUT /api/v1/arms` takes it.
+            restore: version whose policy to put in force again.
+            reason: for the audit trail.
+            version: that was seen in force; None does not care.
+            force: take it although servers that would answer are away.
+
+        Raises:
+            CallFailed: it cannot be in force (INVALID_ARGUMENT, FAILED_PRECONDITION), another one
+                is (ABORTED), or the server cannot be asked.
+        """
+        request = pb.SetArmsRequest(reason=reason, version=version, force=force)
+        if primary:
+            request.primary = primary
+        if policy_json:
+            request.policy_json = policy_json
+        if restore:
+            request.restore = restore
+        with translated():
+            return (await self._stub.SetArms(request, **self._limits(None))).choice
+
     @asynccontextmanager
     async def _sent(self, sending: Sending) -> AsyncGenerator[Call]:
         call = self._stub.SubmitStream(wait_for_ready=True)

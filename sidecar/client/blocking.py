@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -95,6 +95,10 @@ class VerifierClient:
     def list_arms(self) -> Sequence[pb.Arm]:
         """List the models behind the contract."""
         return self._runner.run(self._client.list_arms())
+
+    def set_arms(self, primary: str = "", **options: Any) -> pb.ArmChoice:
+        """Put arms in force; the options are those of the asynchronous client."""
+        return self._runner.run(self._client.set_arms(primary, **options))
 
     def _iterate(self, answers: AsyncGenerator[T]) -> Iterator[T]:
         self._streams.add(answers)

@@ -72,8 +72,13 @@ def record_of(verdict: Verdict) -> VerdictRecord:
         arm=verdict.arm,
         timestamp=event.timestamp,
         decided_at=verdict.decided_at,
-        document=enrich(verdict),
+        document=document_of(verdict),
     )
+
+
+def document_of(verdict: Verdict) -> Mapping[str, Any]:
+    """Return what is published: the enriched event, unless the verdict brings its own document."""
+    return enrich(verdict) if verdict.document is None else verdict.document
 
 
 def as_text(value: object) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from sidecar.core.choosing import Mode, Plan
 from sidecar.core.routing import Arm
@@ -21,6 +21,8 @@ from sidecar.errors import (
 )
 from sidecar.model import ArmAnswer, LeftOut, Note, Outcome, Role, Verdict
 from sidecar.ports import Clock
+
+T = TypeVar("T")
 
 Ask = Callable[[Arm, float], Awaitable[Verdict]]
 """Asks an arm about the event, for so many seconds at most; failures end in the verdict."""
@@ -157,6 +159,42 @@ class Consultation:
         self._heard[name] = answer_of(verdict, role, latency_ms)
         note = _NOTES.get(role)
         return verdict if note is None else replace(verdict, notes=(*verdict.notes, note))
+
+
+async def first_answer(
+    arms: Sequence[Arm], ask: Callable[[Arm, bool], Awaitable[T]], clock: Clock, deadline: float
+) -> T:
+    """Ask arms one after the other until one answers, as a fallback does.
+
+    For doors that answer a question at once and keep nothing of it.
+
+    Args:
+        arms: the first one to ask first; at least one.
+        ask: asks an arm; is told whether it is the last one.
+        clock: measures.
+        deadline: by that clock's `monotonic`.
+
+    Raises:
+        VerificationError: the first one, when no arm answers.
+    """
+    failure: VerificationError | None = None
+    for index, arm in enumerate(arms):
+        behind = [it.vitals for it in arms[index + 1 :]]
+        limit_s = fair_share(deadline - clock.monotonic(), behind)
+        if behind and _why_left_out(arm.vitals, limit_s):
+            continue
+        asked = replace(arm, backend=arm.impatient) if behind else arm
+        try:
+            async with asyncio.timeout(limit_s):
+                return await ask(asked, not behind)
+        except TimeoutError:
+            failure = failure or DeadlineExpired(f"No answer within {limit_s:.3g} s.")
+        except VerificationError as error:
+            if not can_another_help(error):
+                raise
+            failure = failure or error
+    assert failure is not None  # the last one is always asked
+    raise failure
 
 
 def can_another_help(error: VerificationError | None) -> bool:

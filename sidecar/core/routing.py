@@ -1,4 +1,7 @@
-"""The arms, and which of them is in force. What is in force changes as a whole, between events."""
+"""The arms, and which of them is in force; and which sinks get a verdict.
+
+What is in force changes as a whole, between events.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from sidecar.core.bell import Bell, Ring
 from sidecar.core.choosing import Facts, Plan, choose
 from sidecar.core.vitals import Vitals
-from sidecar.model import ModelProfile, SamplePlan, Sampling
+from sidecar.model import EventKind, ModelProfile, Origin, SamplePlan, Sampling, VerifyEvent
 from sidecar.policy import Policy
 from sidecar.ports import VlmAdapter, VlmBackend
 
@@ -59,7 +62,12 @@ class Routing:
 
     def first(self, facts: Facts) -> Arm:
         """Return the arm that is asked first, for doors that ask only one."""
-        return self.arms[self.plan(facts).arms[0]]
+        return self.in_turn(facts)[0]
+
+    def in_turn(self, facts: Facts) -> tuple[Arm, ...]:
+        """Return the arms of the plan and its fallback, for doors that ask until one answers."""
+        plan = self.plan(facts)
+        return tuple(self.arms[name] for name in (*plan.arms, *plan.fallback))
 
 
 class Switchboard:
@@ -109,3 +117,27 @@ class ArmsInForce:
 
     async def close(self) -> None:
         """Do nothing: the arms belong to whoever made them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """The names of the sinks, by what they take.
+
+    Attributes:
+        anything: take documents of every layout.
+        nvschema: take those of VSS 3, which follow NvSchema.
+        reviews: take those of VSS 2.4's bridge.
+        incidents: take what became of an nv.Incident besides.
+    """
+
+    anything: tuple[str, ...] = ()
+    nvschema: tuple[str, ...] = ()
+    reviews: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
+
+    def sinks_of(self, event: VerifyEvent) -> tuple[str, ...]:
+        """Return who gets the verdict on an event."""
+        if event.origin is Origin.REVIEW:
+            return (*self.anything, *self.reviews)
+        also = self.incidents if event.kind is EventKind.INCIDENT else ()
+        return (*self.anything, *self.nvschema, *also)

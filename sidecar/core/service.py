@@ -1,7 +1,7 @@
 """What every door can ask for. Doors translate; the rules are here and in `core.verify`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -41,6 +41,10 @@ class Submission:
     dropped: str = ""
 
 
+def _keep_quiet(event: VerifyEvent) -> None:
+    del event
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """The verification service as its doors see it.
@@ -54,6 +58,7 @@ class Service:
         begin: starts the verification of a claimed event, whose place is taken.
         submitted: rung when an accepted event waits to be claimed.
         feed: the latest verdicts.
+        announce: is told of each event that was accepted and is new.
     """
 
     intake: Intake
@@ -69,6 +74,7 @@ class Service:
     begin: Callable[[VerifyEvent], None]
     submitted: Bell
     feed: Feed
+    announce: Callable[[VerifyEvent], None] = _keep_quiet
 
     async def submit(self, raw: Mapping[str, Any], kind: EventKind) -> Submission:
         """Accept a pipeline event. When this returns, the event survives a crash or was dropped.
@@ -124,7 +130,7 @@ class Service:
 
     async def follow(
         self, wanted: VerdictFilter, after: int | None
-    ) -> AsyncIterator[VerdictRecord | None]:
+    ) -> AsyncGenerator[VerdictRecord | None]:
         """Yield verdicts as they are committed, without end and without a gap.
 
         Args:
@@ -217,4 +223,6 @@ class Service:
         self.filters.learn(offer.event, offer.rules, answer)
         if answer.dropped is None:
             self.meter.accepted(is_new=answer.is_new)
+        if answer.is_new:
+            self.announce(offer.event)
         return answer.is_new

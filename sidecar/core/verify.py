@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from sidecar.core.asking import Asker, with_reason
 from sidecar.core.choosing import Facts, facts_of
@@ -13,7 +14,15 @@ from sidecar.core.exhibits import Exhibits
 from sidecar.core.prompting import fill_prompt
 from sidecar.core.routing import Arm, Switchboard
 from sidecar.errors import DeadlineExpired, MediaRoute, NoPrompt, VerificationError
-from sidecar.model import PLAIN_RULES, AnswerRules, EvidenceForm, Prompt, Verdict, VerifyEvent
+from sidecar.model import (
+    PLAIN_RULES,
+    AnswerRules,
+    EvidenceForm,
+    Origin,
+    Prompt,
+    Verdict,
+    VerifyEvent,
+)
 from sidecar.ports import ClipSource, Clock, PromptBook
 
 
@@ -29,6 +38,50 @@ class Look:
     verdict: Verdict
     shadow: str = ""
     exhibits: Exhibits | None = None
+
+
+class Verifies(Protocol):
+    """Decides events."""
+
+    async def verify(self, event: VerifyEvent, *, within_s: float = math.inf) -> Verdict:
+        """Decide an event. Every failure of the outside world ends as a verdict with an error."""
+        ...
+
+    async def look(self, event: VerifyEvent, *, within_s: float = math.inf) -> Look:
+        """Decide an event as `verify` does, and tell what a shadow needs to look at it too."""
+        ...
+
+    def failed(self, event: VerifyEvent, error: VerificationError) -> Verdict:
+        """Decide an event that cannot be looked at."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierByOrigin:
+    """Leaves each event to who knows what it was submitted for.
+
+    Attributes:
+        usual: decides what the alert types ask about.
+        reviews: decides what brings its own question.
+    """
+
+    usual: Verifies
+    reviews: Verifies
+
+    async def verify(self, event: VerifyEvent, *, within_s: float = math.inf) -> Verdict:
+        """Decide an event."""
+        return await self._of(event).verify(event, within_s=within_s)
+
+    async def look(self, event: VerifyEvent, *, within_s: float = math.inf) -> Look:
+        """Decide an event, and tell what a shadow needs."""
+        return await self._of(event).look(event, within_s=within_s)
+
+    def failed(self, event: VerifyEvent, error: VerificationError) -> Verdict:
+        """Decide an event that cannot be looked at."""
+        return self._of(event).failed(event, error)
+
+    def _of(self, event: VerifyEvent) -> Verifies:
+        return self.reviews if event.origin is Origin.REVIEW else self.usual
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,14 @@ ReadsComparisons = Callable[[Window], AsyncIterator[ComparedEvent]]
 """Yields the chosen events that two arms or more answered, and labelled ones, each once."""
 
 
-def comparisons_router(read: ReadsComparisons) -> APIRouter:
+def comparisons_router(
+    read: ReadsComparisons, explain_missing: Callable[[], str] = explain_extra
+) -> APIRouter:
     """Build `GET /api/v1/ab/summary` and `GET /api/v1/ab/comparisons`.
 
     Args:
         read: where the comparisons are.
+        explain_missing: returns "" when the statistics' libraries are installed, else a sentence.
     """
     router = APIRouter(prefix="/api/v1/ab", tags=["ab"], responses=_refusals(500, 503))
 
@@ -39,7 +42,7 @@ def comparisons_router(read: ReadsComparisons) -> APIRouter:
         reference: Annotated[str, Query(max_length=128)] = "",
     ) -> Response:
         """Compare arms: rates, agreement, latency and drift with their uncertainty, and a gate."""
-        problem = explain_extra()
+        problem = explain_missing()
         if problem:
             raise ExtraMissing(problem)
         window = Window(since, until, sensor, alert_type)

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from sidecar import __version__
 from sidecar.contract.body import parse_json_object, validate
+from sidecar.contract.bridge import AlertRefusal, BridgeAlert, is_bridge_alert, refuse_alert
 from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody, Timestamp
 from sidecar.contract.nvschema import PROTOBUF, from_protobuf
 from sidecar.contract.verdict import (
@@ -50,6 +51,7 @@ from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
 from sidecar.doors.unrouted import allowed_methods, explain_unreadable
+from sidecar.doors.ws import WebSocketDoor, websocket_router
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
 from sidecar.ports import AuditTrail
@@ -73,6 +75,7 @@ class Faces:
     Attributes:
         realtime: VSS's realtime rules.
         review: the Event Reviewer of VSS 2.4.
+        websocket: shows verdicts as they come.
         chats: the OpenAI API.
         registry: metrics, for a Prometheus that asks this port as it asks VSS 2.4.
         parsers: names of the user's parsers, which alert types may name.
@@ -85,6 +88,7 @@ class Faces:
 
     realtime: Realtime
     review: Review
+    websocket: WebSocketDoor
     chats: Chats
     registry: CollectorRegistry
     parsers: Collection[str]
@@ -127,6 +131,7 @@ def create_http_app(
     app.include_router(audit_router(faces.audit, REFUSALS))
     app.include_router(openai_router(faces.chats))
     app.include_router(review_router(faces.review))
+    app.include_router(websocket_router(faces.websocket))
     app.include_router(_health_router(service, metrics, faces.registry))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
     _translate_errors(app, service)
@@ -142,19 +147,14 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
 
     Body = Annotated[dict[str, Any], Depends(body)]
 
-    async def event_of(request: Request, kind: EventKind) -> dict[str, Any]:
-        """Read a submitted event, JSON or protobuf by its content type, compared as VSS does."""
-        payload = await request.body()
-        if request.headers.get("content-type", "").strip().lower() == PROTOBUF:
-            return from_protobuf(payload, kind)
-        raw = parse_json_object(payload, http.max_json_depth)
-        if kind is EventKind.ALERT:
-            validate(BehaviorBody, raw)  # stricter than what brokers carry
-        return raw
-
     async def submit(request: Request, kind: EventKind, noun: str) -> Response:
-        raw = await event_of(request, kind)
-        taken = await service.submit(raw, kind)
+        raw = _read_event(request, await request.body(), kind, http.max_json_depth)
+        try:
+            taken = await service.submit(raw, kind)
+        except InvalidRequest as error:
+            if kind is not EventKind.ALERT or not is_bridge_alert(raw):
+                raise
+            return _json(400, refuse_alert(error.issues, service.clock.now()))
         told = f"dropped by {taken.dropped}" if taken.dropped else "queued for processing"
         return _json(
             202,
@@ -170,11 +170,14 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         status_code=202,
         response_model=SubmissionResponse,
         tags=["alert-submission"],
-        responses=_MALFORMED,
-        openapi_extra=_event_of(BehaviorBody, "nv.Behavior"),
+        responses={400: {"model": ErrorResponse | AlertRefusal}},
+        openapi_extra=_event_of("nv.Behavior", BehaviorBody, BridgeAlert),
     )
     async def submit_alert(request: Request) -> Response:
-        """Accept an nv.Behavior. 202: it is on disk and will be decided, or a filter dropped it."""
+        """Accept an nv.Behavior, or an alert as VSS 2.4 has it.
+
+        202: it is on disk and will be decided, or a filter dropped it.
+        """
         return await submit(request, EventKind.ALERT, "Alert")
 
     @router.post(
@@ -183,7 +186,7 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         response_model=SubmissionResponse,
         tags=["incident-submission"],
         responses=_MALFORMED,
-        openapi_extra=_event_of(IncidentBody, "nv.Incident"),
+        openapi_extra=_event_of("nv.Incident", IncidentBody),
     )
     async def submit_incident(request: Request) -> Response:
         """Accept an nv.Incident. 202: it is on disk and will be decided, or a filter dropped it."""
@@ -204,6 +207,18 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         return _json(202, OnDemandResponse(correlationId=event.id, timestamp=now))
 
     return router
+
+
+def _read_event(
+    request: Request, payload: bytes, kind: EventKind, max_depth: int
+) -> dict[str, Any]:
+    """Read a submitted event, JSON or protobuf by its content type, compared as VSS does."""
+    if request.headers.get("content-type", "").strip().lower() == PROTOBUF:
+        return from_protobuf(payload, kind)
+    raw = parse_json_object(payload, max_depth)
+    if kind is EventKind.ALERT and not is_bridge_alert(raw):
+        validate(BehaviorBody, raw)  # stricter than what brokers carry
+    return raw
 
 
 def _verdict_router(service: Service) -> APIRouter:
@@ -382,15 +397,16 @@ def _json(
     return Response(orjson.dumps(shown), status, headers, media_type="application/json")
 
 
-def _request_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Document a body that is read by hand, so that unknown fields survive."""
-    schema = {"$ref": _SCHEMA_PATH.format(model=model.__name__)}
+def _request_of(*models: type[BaseModel]) -> dict[str, Any]:
+    """Document a body that is read by hand, so that unknown fields survive; one of the models."""
+    schemas = [{"$ref": _SCHEMA_PATH.format(model=model.__name__)} for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def _event_of(model: type[BaseModel], message: str) -> dict[str, Any]:
+def _event_of(message: str, *models: type[BaseModel]) -> dict[str, Any]:
     """Document an event that may also be sent as a protobuf message."""
-    documented = _request_of(model)
+    documented = _request_of(*models)
     binary = {"type": "string", "format": "binary", "description": f"A serialized {message}."}
     documented["requestBody"]["content"][PROTOBUF] = {"schema": binary}
     return documented
@@ -399,7 +415,7 @@ def _event_of(model: type[BaseModel], message: str) -> dict[str, Any]:
 def _document_bodies(app: FastAPI) -> None:
     """Add the models behind `_request_of` to the OpenAPI components."""
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (model, "validation") for model in (BehaviorBody, IncidentBody, OnDemandBody)
+        (model, "validation") for model in (BehaviorBody, BridgeAlert, IncidentBody, OnDemandBody)
     ]
     _, schema = models_json_schema(models, ref_template=_SCHEMA_PATH)
     generate = app.openapi

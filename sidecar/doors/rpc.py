@@ -12,7 +12,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
-from sidecar.core.routing import Switchboard
+from sidecar.core.arms import Arms
 from sidecar.core.service import Service
 from sidecar.doors.rpc_probes import ProbeService
 from sidecar.doors.rpc_tls import build_credentials
@@ -43,7 +43,7 @@ class RpcDoor:
     Args:
         settings: of the door.
         service: what the methods ask.
-        switchboard: the arms.
+        arms: what is in force.
         verify: decides an event that is not kept, for dry runs.
         media: keeps inline media; None when they cannot be kept.
 
@@ -55,7 +55,7 @@ class RpcDoor:
         self,
         settings: RpcSettings,
         service: Service,
-        switchboard: Switchboard,
+        arms: Arms,
         verify: Callable[[VerifyEvent], Awaitable[Verdict]],
         media: InlineMedia | None,
     ) -> None:
@@ -64,8 +64,8 @@ class RpcDoor:
         self._media = media
         self._credentials = build_credentials(settings.tls) if settings.tls.cert else None
         self._waiting = Waiting(service, self._forget_media)
-        self._verifier = VerifierService(service, self._waiting, switchboard, verify, media)
-        self._probes = ProbeService(self._is_ready, switchboard)
+        self._verifier = VerifierService(service, self._waiting, arms, verify, media)
+        self._probes = ProbeService(self._is_ready, arms.switchboard)
         self._problem = "The gRPC door does not listen yet."
         self.port = 0
 

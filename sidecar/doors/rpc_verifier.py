@@ -9,20 +9,25 @@ from typing import Any, Final
 
 import structlog
 
+from sidecar.access import ANONYMOUS
+from sidecar.audit import Attribution
 from sidecar.contract.enrich import record_of
-from sidecar.core.routing import Arm, Switchboard
+from sidecar.core.arms import Arms
 from sidecar.core.service import Service, Submission
+from sidecar.doors.arms import put_in_force
 from sidecar.doors.rpc_messages import (
     read_after,
+    read_arm_choice,
     read_event,
     read_filter,
     read_frames,
     with_media,
+    write_arm,
+    write_arm_choice,
     write_pending,
     write_refusal,
     write_verdict,
 )
-from sidecar.doors.rpc_probes import model_of
 from sidecar.doors.rpc_refusals import Context, refusing, refusing_stream
 from sidecar.doors.rpc_waiting import Waiting
 from sidecar.errors import InvalidRequest, Issue, Overloaded, RequestError
@@ -55,14 +60,14 @@ class VerifierService(VerifierServicer):
 
     Attributes:
         waiting: tells of verdicts.
-        switchboard: the arms.
+        arms: what is in force.
         verify: decides an event that is not kept.
         media: keeps inline media; None when they cannot be kept.
     """
 
     service: Service
     waiting: Waiting
-    switchboard: Switchboard
+    arms: Arms
     verify: Callable[[VerifyEvent], Awaitable[Verdict]]
     media: InlineMedia | None
 
@@ -132,19 +137,20 @@ class VerifierService(VerifierServicer):
     ) -> pb.ListArmsResponse:
         """List the arms and ask each whether it can work."""
         del request, context
-        routing = self.switchboard.current
-        arms = (self._arm(arm, is_lead=arm is routing.lead) for arm in routing.arms.values())
-        return pb.ListArmsResponse(arms=await asyncio.gather(*arms))
-
-    async def _arm(self, arm: Arm, *, is_lead: bool) -> pb.Arm:
-        problem = await arm.backend.ping()
-        return pb.Arm(
-            name=arm.name,
-            adapter=arm.adapter.profile.name,
-            is_primary=is_lead,
-            model=await model_of(arm),
-            problem=problem,
+        states = await self.arms.states()
+        return pb.ListArmsResponse(
+            arms=map(write_arm, states), choice=write_arm_choice(self.arms.current)
         )
+
+    @refusing
+    async def SetArms(  # noqa: N802
+        self, request: pb.SetArmsRequest, context: Context
+    ) -> pb.SetArmsResponse:
+        """Put arms in force."""
+        del context
+        by = Attribution(ANONYMOUS.name, request.reason)
+        choice = await put_in_force(self.arms, read_arm_choice(request), by)
+        return pb.SetArmsResponse(choice=write_arm_choice(choice))
 
     async def _read(
         self,

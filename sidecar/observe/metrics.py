@@ -15,7 +15,7 @@ from sidecar.errors import ROWS
 from sidecar.model import Drop, Outcome
 from sidecar.settings import MetricsSettings
 
-BROKERS: Final = ("kafka", "streams")
+BROKERS: Final = ("kafka", "streams", "bridge")
 DROP_LABELS: Final = {
     Drop.UNFINISHED: "dedup",  # VSS drops them in the same step
     Drop.END_TIME_DELTA: "end_time_delta",

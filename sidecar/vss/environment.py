@@ -38,7 +38,7 @@ VARIABLES: Final[Mapping[str, Sets | Shapes | Unused | Fills]] = {
     "ALERT_REVIEW_MEDIA_BASE_DIR": Shapes("folder of local media"),
     "CONFIG_PATH": Shapes("the configuration, when --config does not name it"),
     "ALWAYS_ON_RULES_CONFIG": Shapes("rules for cameras, when they are switched on"),
-    "ALERT_AGENT_DEFAULTS_FILE": Unused("defaults of rules are those of RT-VLM"),
+    "ALERT_AGENT_DEFAULTS_FILE": Shapes("defaults of alerts, in a configuration of 2.4"),
     "VLM_WARMUP_ENABLED": Sets("canary.enabled", Kind.FLAG),
     "RTVI_VLM_MODEL_TO_USE": Unused("it tells RT-VLM, not its callers, what to load"),
     "ENABLE_OTEL_MONITORING": Unused("nothing is traced yet", missed_at="true"),

@@ -13,7 +13,7 @@ from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
 from sidecar.core.scheduling import Refused, Scheduler
 from sidecar.core.slots import Slots
-from sidecar.core.verify import Look, Verifier
+from sidecar.core.verify import Look, Verifies
 from sidecar.errors import (
     Poisoned,
     StoreUnavailable,
@@ -38,7 +38,7 @@ class Dispatcher:
 
     Args:
         scheduler: tells who is next.
-        sinks: names of the sinks that every verdict goes to.
+        sinks_of: names the sinks that the verdict on an event goes to.
         slots: places for events being verified.
         submitted: rung when an accepted event waits to be claimed.
         feed: takes each verdict after its commit.
@@ -51,12 +51,12 @@ class Dispatcher:
         self,
         ledger: Ledger,
         intake: Intake,
-        verifier: Verifier,
+        verifier: Verifies,
         meter: Meter,
         scheduler: Scheduler,
         clock: Clock,
         *,
-        sinks: Sequence[str],
+        sinks_of: Callable[[VerifyEvent], Sequence[str]],
         slots: Slots,
         submitted: Bell,
         feed: Feed,
@@ -70,7 +70,7 @@ class Dispatcher:
         self._meter = meter
         self._scheduler = scheduler
         self._clock = clock
-        self._sinks = sinks
+        self._sinks_of = sinks_of
         self._slots = slots
         self._submitted = submitted
         self._feed = feed
@@ -242,10 +242,10 @@ class Dispatcher:
 
     async def _commit(self, look: Look) -> None:
         verdict = look.verdict
-        record = record_of(verdict)
+        record, sinks = record_of(verdict), self._sinks_of(verdict.event)
         while True:
             try:
-                committed = await self._ledger.commit(record, self._sinks)
+                committed = await self._ledger.commit(record, sinks)
                 break
             except StoreUnavailable as error:
                 _log.error("verdict_waits_for_ledger", key=record.key, detail=error.detail)

@@ -84,7 +84,7 @@ def test_a_better_arm_is_promoted_soon() -> None:
 def test_the_gate_promotes_exactly_where_the_evidence_says_so() -> None:
     """The state machine on some of the simulated runs, look by look."""
     counts = np.concatenate(
-        [_runs(0.1, -MARGIN, 1500, 10, seed=14), _runs(0.1, 0.03, 1500, 10, seed=15)]
+        [_runs(0.1, -MARGIN, 1200, 5, seed=14), _runs(0.1, 0.03, 1200, 5, seed=15)]
     )
     expected = _crossed(counts)
     found = [[_recommends(at) for at in run] for run in counts]

@@ -22,6 +22,7 @@ from grpc_health_probe import probe
 from grpc_status import rpc_status
 from rpc_service import (
     NO_ARMS,
+    arms_of,
     calling,
     incident,
     mock_vlm,
@@ -35,9 +36,9 @@ from service_process import free_port
 from snippets import run_shell
 from storing_service import storing
 
-from sidecar.client import write_event
+from sidecar.client import CallFailed, write_event
 from sidecar.core.intake import Intake
-from sidecar.core.routing import Arm, Routing, Switchboard
+from sidecar.core.routing import Arm, Routing
 from sidecar.doors.rpc import RpcDoor
 from sidecar.model import EventKind, StoredEvent, VerifyEvent
 from sidecar.pb.inference import grpc_service_pb2 as probes
@@ -323,6 +324,45 @@ async def test_arms_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
     assert "Start it" in away.problem
 
 
+async def test_arms_are_set_and_refused(tmp_path: Path) -> None:
+    """With version and reason; what cannot work leaves what was in force."""
+    async with (
+        mock_vlm() as (_, settings),
+        rpc_service(tmp_path, **settings) as rpc,
+        calling(rpc) as client,
+    ):
+        chosen = await client.set_arms("baseline", reason="a trial", version=1)
+        policy = '{"rules": [{"use": "generic"}], "fallback": ["baseline"]}'
+        split = await client.set_arms(policy_json=policy)
+        back = await client.set_arms(restore=2)
+        codes = []
+        for wrong in (
+            {"primary": "gpt"},
+            {"policy_json": '{"rules": []}'},
+            {"policy_json": "{"},
+            {},
+            {"restore": 9},
+            {"primary": "generic", "version": 1},
+            {"primary": "reason2"},
+        ):
+            with pytest.raises(CallFailed) as failed:
+                await client.set_arms(**cast("Any", wrong))
+            codes.append(failed.value.code)
+        arms = {arm.name: arm for arm in await client.list_arms()}
+
+    assert (2, "baseline", "a trial") == (chosen.version, chosen.primary, chosen.reason)
+    assert (3, "") == (split.version, split.primary)
+    assert (4, "baseline") == (back.version, back.primary)
+    assert [
+        *["INVALID_ARGUMENT"] * 4,
+        "NOT_FOUND",
+        "ABORTED",
+        "FAILED_PRECONDITION",
+    ] == [code.name for code in codes]
+    assert [True, False] == [arms[name].is_primary for name in ("baseline", "generic")]
+    assert [1, 1] == [len(arms[name].endpoints) for name in ("baseline", "generic")]
+
+
 async def test_refusals_carry_rich_details(tmp_path: Path) -> None:
     """A wrong event is INVALID_ARGUMENT with the reason and each wrong field."""
     wrong = write_event({"sensorId": "c", "category": "x", "timestamp": "soon", "end": "later"})
@@ -472,7 +512,7 @@ async def test_dry_runs_do_not_wait_in_line(tmp_path: Path) -> None:
 async def test_a_defect_shows_nothing_of_its_inside(tmp_path: Path) -> None:
     """What is our fault is INTERNAL, without the exception."""
     async with storing_rpc(tmp_path) as (store, _):
-        broken = Switchboard(Routing({"broken": cast("Arm", None)}, Policy.only("broken"), {}))
+        broken = arms_of(Routing({"broken": cast("Arm", None)}, Policy.only("broken"), {}))
         door = RpcDoor(RpcSettings(port=0), store.service, broken, _unused, None)
         async with serving(door), open_channel(door) as channel:
             error = await _refused(VerifierStub(channel).ListArms(pb.ListArmsRequest()))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sidecar import __version__
 from sidecar.testing.media import write_motion, write_still
 
 EVENT = {
@@ -39,6 +40,13 @@ def _verify(tmp_path: Path, event: dict[str, Any], *options: str) -> Any:
     file = tmp_path / "event.json"
     file.write_text(json.dumps(event))
     return _run("verify", str(file), *options, cwd=tmp_path)
+
+
+def test_the_version_needs_no_command() -> None:
+    """As every program prints it."""
+    found = _run("--version")
+
+    assert (0, __version__) == (found.returncode, found.stdout.strip())
 
 
 def test_verify_prints_the_enriched_event_and_exits_0(tmp_path: Path) -> None:

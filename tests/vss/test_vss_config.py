@@ -380,6 +380,10 @@ def test_no_key_is_dropped_in_silence(name: str) -> None:
 CONTEXTS = (
     "",
     "event_bridge.sourceType: redisStream\nvlm_enhanced_sink.type: redisStream\nredis.host: r",
+    (
+        "event_bridge.sourceType: redisStream\nredis.host: r\n"
+        "event_bridge.redis_source.streams.anomaly_stream: in"
+    ),
     "vlm_enhanced_sink.type: kafka",
     "webhook.openclaw.enabled: true\nwebhook.openclaw.url: http://hook:1",
     "alert_agent.vst_pass_through_mode: true",

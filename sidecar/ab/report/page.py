@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from html import escape
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -160,8 +161,8 @@ def _verdict(pair: PairSummary) -> tuple[str, str]:
 
 
 def _markdown_safe(text: Any) -> str:
-    """Keep names from breaking a table or becoming markup."""
-    kept = str(text).replace("\\", "\\\\")
-    for sign in "|`*_<>[]":
+    """Keep names from breaking a table or becoming markup, HTML's too."""
+    kept = escape(str(text).replace("\\", "\\\\"), quote=False)
+    for sign in "|`*_$[]":
         kept = kept.replace(sign, f"\\{sign}")
     return " ".join(kept.split())
