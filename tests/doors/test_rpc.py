@@ -246,7 +246,7 @@ async def test_an_event_that_meets_a_defect_does_not_stop_the_others(tmp_path: P
     """It alone is refused, as INTERNAL and without the exception."""
     async with storing(tmp_path) as store:
         service = replace(store.service, intake=_Picky())
-        door = RpcDoor(RpcSettings(port=0), service, Routing({}, "", {}), _unused, None)
+        door = RpcDoor(RpcSettings(port=0), service, NO_ARMS, _unused, None)
         async with serving(door):
             acks = await _streamed(door, [write_event(incident(number)) for number in (1, 2, 3)])
         ids = await store.ids()
@@ -311,17 +311,21 @@ async def test_watching_starts_with_the_next_verdict(tmp_path: Path) -> None:
 
 async def test_arms_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
     """Each arm tells whether it can work now."""
-    async with rpc_service(tmp_path) as rpc, calling(rpc) as client:
+    away = {"url": f"http://127.0.0.1:{free_port()}/v1"}
+    async with (
+        rpc_service(tmp_path, arms={"baseline": {}, "reason2": away}) as rpc,
+        calling(rpc) as client,
+    ):
         arms = {arm.name: arm for arm in await client.list_arms()}
 
-    baseline, away = arms["baseline"], arms["reason2"]
+    baseline, reason2 = arms["baseline"], arms["reason2"]
     assert (True, "opencv-motion-baseline", "") == (
         baseline.is_primary,
         baseline.model,
         baseline.problem,
     )
-    assert (False, "cosmos-reason2") == (away.is_primary, away.adapter)
-    assert "Start it" in away.problem
+    assert (False, "cosmos-reason2") == (reason2.is_primary, reason2.adapter)
+    assert "Start it" in reason2.problem
 
 
 async def test_arms_are_set_and_refused(tmp_path: Path) -> None:
@@ -630,7 +634,11 @@ async def test_a_health_probe_tells_by_its_exit_status(tmp_path: Path) -> None:
 
 async def test_probes_ask_for_models_by_arm_and_by_id(tmp_path: Path) -> None:
     """ModelReady knows arms and model ids; another name is NOT_FOUND."""
-    async with rpc_service(tmp_path) as rpc, open_channel(rpc.door) as channel:
+    away = {"url": f"http://127.0.0.1:{free_port()}/v1"}
+    async with (
+        rpc_service(tmp_path, arms={"baseline": {}, "reason2": away}) as rpc,
+        open_channel(rpc.door) as channel,
+    ):
         stub = GRPCInferenceServiceStub(channel)
         names = ("baseline", "opencv-motion-baseline", "reason2")
         ready = [(await stub.ModelReady(probes.ModelReadyRequest(name=it))).ready for it in names]
