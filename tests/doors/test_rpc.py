@@ -330,9 +330,10 @@ async def test_arms_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
 
 async def test_arms_are_set_and_refused(tmp_path: Path) -> None:
     """With version and reason; what cannot work leaves what was in force."""
+    away = {"reason2": {"url": f"http://127.0.0.1:{free_port()}/v1"}}
     async with (
         mock_vlm() as (_, settings),
-        rpc_service(tmp_path, **settings) as rpc,
+        rpc_service(tmp_path, **{**settings, "arms": settings["arms"] | away}) as rpc,
         calling(rpc) as client,
     ):
         chosen = await client.set_arms("baseline", reason="a trial", version=1)
