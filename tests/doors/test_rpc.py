@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_health_probe import probe
 from grpc_status import rpc_status
+from review_samples import CLIP, FULL
 from rpc_service import (
     NO_ARMS,
     arms_of,
@@ -49,6 +50,7 @@ from sidecar.pb.v1.verifier_pb2_grpc import VerifierStub
 from sidecar.policy import Policy
 from sidecar.settings import RpcSettings
 from sidecar.testing.media import write_motion, write_still
+from sidecar.testing.mock_vlm import ScriptedAnswer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -115,6 +117,40 @@ async def test_all_forms_of_an_event_are_the_same_event(tmp_path: Path) -> None:
         answers = [await stub.Submit(pb.SubmitRequest(event=event)) for event in events]
 
     assert 1 == len({answer.receipt.verdict_key for answer in answers})
+
+
+async def test_a_review_of_vss_2_4_is_an_event(tmp_path: Path) -> None:
+    """What POST /reviewAlert takes is accepted durably, decided, and told with its document."""
+    clip = tmp_path / CLIP
+    clip.parent.mkdir(parents=True)
+    write_motion(clip)
+    review = {"media_base_dir": tmp_path}
+    answer = ScriptedAnswer("<think>He climbs.</think>Yes")
+    event = pb.Event(review_alert=json.dumps(FULL).encode())
+    async with (
+        mock_vlm(answer) as (_, arm),
+        rpc_service(tmp_path, review=review, **arm) as rpc,
+        calling(rpc) as client,
+    ):
+        verdict = await client.verify(event)
+        with pytest.raises(CallFailed) as refused:
+            await client.submit(pb.Event(review_alert=json.dumps(incident(1)).encode()))
+        with pytest.raises(CallFailed) as doubled:
+            await client.submit(write_event(event, clip=b"a clip"))
+
+    document = json.loads(verdict.document_json)
+    assert (FULL["id"], pb.EVENT_KIND_ALERT) == (verdict.id, verdict.kind)
+    assert (pb.OUTCOME_CONFIRMED, "He climbs.", "Yes") == (
+        verdict.outcome,
+        verdict.reasoning,
+        verdict.description,
+    )
+    assert ("SUCCESS", True) == (
+        document["result"]["status"],
+        document["result"]["verification_result"],
+    )
+    assert ["event.review_alert"] == list(refused.value.fields)
+    assert ["event.media"] == list(doubled.value.fields)
 
 
 async def test_a_behavior_is_an_alert(tmp_path: Path) -> None:
