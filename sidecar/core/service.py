@@ -146,9 +146,8 @@ class Service:
             batch, seq = await self._behind(wanted, seq)
             for record in batch:
                 yield record
-            if not batch:
+            if not batch and not await news.wait(FOLLOW_IDLE_S):
                 yield None
-                await news.wait(FOLLOW_IDLE_S)
 
     async def health(self) -> Sequence[Health]:
         """Ask every part whether it can work."""

@@ -3,7 +3,7 @@
 Each route translates, calls the service once, and translates back.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +13,7 @@ from typing import Annotated, Any, Final
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
@@ -48,6 +47,7 @@ from sidecar.doors.audit import audit_router
 from sidecar.doors.body_limit import BodyLimit, Limit
 from sidecar.doors.callers import Caller, told
 from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
+from sidecar.doors.following import EventStream
 from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import is_openai, not_offered, openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
@@ -229,6 +229,7 @@ def _read_event(
 
 def _verdict_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/api/v1/verdicts", tags=["verdicts"], responses=REFUSALS)
+    events = EventStream(service)
 
     def wanted(
         sensor: Annotated[str, Query(alias="sensorId", max_length=256)] = "",
@@ -258,18 +259,19 @@ def _verdict_router(service: Service) -> APIRouter:
         }
         return _json(200, page)
 
-    @router.get("/stream", response_class=EventSourceResponse)
+    @router.get(
+        "/stream",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
     async def stream_verdicts(
         wanted: Wanted,
         last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
-    ) -> AsyncIterator[ServerSentEvent]:
+    ) -> StreamingResponse:
         """Follow verdicts as they are decided; `Last-Event-ID` resumes without a gap."""
-        async for record in service.follow(wanted, last_event_id):
-            if record is None:
-                yield ServerSentEvent(comment="idle")
-                continue
-            data = orjson.dumps(verdict_response(record)).decode()
-            yield ServerSentEvent(raw_data=data, event="verdict", id=str(record.seq))
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # nginx would collect
+        body = events.follow(wanted, last_event_id)
+        return StreamingResponse(body, headers=headers, media_type="text/event-stream")
 
     @router.get(
         "/{identity:path}",

@@ -68,7 +68,20 @@ def _content(event: pb.Event) -> tuple[dict[str, Any], EventKind]:
         case "json":
             raw = parse_json_object(event.json, MAX_JSON_DEPTH)
             return raw, kind_of(raw)
-    raise _invalid("event", "missing", "Set one of fields, incident, behavior and json.")
+        case "review_alert":
+            return _review_alert(event.review_alert), EventKind.ALERT
+    raise _invalid(
+        "event", "missing", "Set one of fields, incident, behavior, json and review_alert."
+    )
+
+
+def _review_alert(body: bytes) -> dict[str, Any]:
+    raw = parse_json_object(body, MAX_JSON_DEPTH)
+    if not is_bridge_alert(raw):
+        raise _invalid(
+            "event.review_alert", "value_error", "Send what POST /reviewAlert takes, or `json`."
+        )
+    return raw
 
 
 def with_media(raw: Mapping[str, Any], name: str, media: object) -> dict[str, Any]:

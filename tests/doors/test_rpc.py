@@ -18,7 +18,9 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_health_probe import probe
 from grpc_status import rpc_status
+from review_samples import CLIP, FULL
 from rpc_service import (
     NO_ARMS,
     arms_of,
@@ -31,6 +33,7 @@ from rpc_service import (
     serving,
     storing_rpc,
 )
+from service_process import free_port
 from snippets import run_shell
 from storing_service import storing
 
@@ -47,6 +50,7 @@ from sidecar.pb.v1.verifier_pb2_grpc import VerifierStub
 from sidecar.policy import Policy
 from sidecar.settings import RpcSettings
 from sidecar.testing.media import write_motion, write_still
+from sidecar.testing.mock_vlm import ScriptedAnswer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -113,6 +117,40 @@ async def test_all_forms_of_an_event_are_the_same_event(tmp_path: Path) -> None:
         answers = [await stub.Submit(pb.SubmitRequest(event=event)) for event in events]
 
     assert 1 == len({answer.receipt.verdict_key for answer in answers})
+
+
+async def test_a_review_of_vss_2_4_is_an_event(tmp_path: Path) -> None:
+    """What POST /reviewAlert takes is accepted durably, decided, and told with its document."""
+    clip = tmp_path / CLIP
+    clip.parent.mkdir(parents=True)
+    write_motion(clip)
+    review = {"media_base_dir": tmp_path}
+    answer = ScriptedAnswer("<think>He climbs.</think>Yes")
+    event = pb.Event(review_alert=json.dumps(FULL).encode())
+    async with (
+        mock_vlm(answer) as (_, arm),
+        rpc_service(tmp_path, review=review, **arm) as rpc,
+        calling(rpc) as client,
+    ):
+        verdict = await client.verify(event)
+        with pytest.raises(CallFailed) as refused:
+            await client.submit(pb.Event(review_alert=json.dumps(incident(1)).encode()))
+        with pytest.raises(CallFailed) as doubled:
+            await client.submit(write_event(event, clip=b"a clip"))
+
+    document = json.loads(verdict.document_json)
+    assert (FULL["id"], pb.EVENT_KIND_ALERT) == (verdict.id, verdict.kind)
+    assert (pb.OUTCOME_CONFIRMED, "He climbs.", "Yes") == (
+        verdict.outcome,
+        verdict.reasoning,
+        verdict.description,
+    )
+    assert ("SUCCESS", True) == (
+        document["result"]["status"],
+        document["result"]["verification_result"],
+    )
+    assert ["event.review_alert"] == list(refused.value.fields)
+    assert ["event.media"] == list(doubled.value.fields)
 
 
 async def test_a_behavior_is_an_alert(tmp_path: Path) -> None:
@@ -244,7 +282,7 @@ async def test_an_event_that_meets_a_defect_does_not_stop_the_others(tmp_path: P
     """It alone is refused, as INTERNAL and without the exception."""
     async with storing(tmp_path) as store:
         service = replace(store.service, intake=_Picky())
-        door = RpcDoor(RpcSettings(port=0), service, Routing({}, "", {}), _unused, None)
+        door = RpcDoor(RpcSettings(port=0), service, NO_ARMS, _unused, None)
         async with serving(door):
             acks = await _streamed(door, [write_event(incident(number)) for number in (1, 2, 3)])
         ids = await store.ids()
@@ -309,24 +347,29 @@ async def test_watching_starts_with_the_next_verdict(tmp_path: Path) -> None:
 
 async def test_arms_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
     """Each arm tells whether it can work now."""
-    async with rpc_service(tmp_path) as rpc, calling(rpc) as client:
+    away = {"url": f"http://127.0.0.1:{free_port()}/v1"}
+    async with (
+        rpc_service(tmp_path, arms={"baseline": {}, "reason2": away}) as rpc,
+        calling(rpc) as client,
+    ):
         arms = {arm.name: arm for arm in await client.list_arms()}
 
-    baseline, away = arms["baseline"], arms["reason2"]
+    baseline, reason2 = arms["baseline"], arms["reason2"]
     assert (True, "opencv-motion-baseline", "") == (
         baseline.is_primary,
         baseline.model,
         baseline.problem,
     )
-    assert (False, "cosmos-reason2") == (away.is_primary, away.adapter)
-    assert "Start it" in away.problem
+    assert (False, "cosmos-reason2") == (reason2.is_primary, reason2.adapter)
+    assert "Start it" in reason2.problem
 
 
 async def test_arms_are_set_and_refused(tmp_path: Path) -> None:
     """With version and reason; what cannot work leaves what was in force."""
+    away = {"reason2": {"url": f"http://127.0.0.1:{free_port()}/v1"}}
     async with (
         mock_vlm() as (_, settings),
-        rpc_service(tmp_path, **settings) as rpc,
+        rpc_service(tmp_path, **{**settings, "arms": settings["arms"] | away}) as rpc,
         calling(rpc) as client,
     ):
         chosen = await client.set_arms("baseline", reason="a trial", version=1)
@@ -452,8 +495,11 @@ async def test_a_passed_deadline_leaves_the_event_in_the_ledger(tmp_path: Path) 
     assert ["incident-1"] == ids
 
 
-async def test_a_cancelled_dry_run_stops_the_model(tmp_path: Path) -> None:
-    """When the caller of a dry run goes away, the call to the model ends with it."""
+@pytest.mark.parametrize("deadline_s", [None, 1.0])
+async def test_a_dry_run_that_ends_early_stops_the_model(
+    tmp_path: Path, deadline_s: float | None
+) -> None:
+    """When its caller goes away or its deadline passes, the call to the model ends with it."""
     clip = write_motion(tmp_path / "clip.mp4").read_bytes()
     async with (
         mock_vlm() as (vlm, arm),
@@ -466,16 +512,19 @@ async def test_a_cancelled_dry_run_stops_the_model(tmp_path: Path) -> None:
         verify = VerifierStub(channel).Verify
         await verify(request)
         await http.post(arm["arms"]["generic"]["url"].replace("/v1", "/stub/gate/close"))
-        call = verify(request)
+        call = verify(request, timeout=deadline_s)
         await vlm.wait_for_in_flight(1)
         taken, kept = rpc.app.service.slots.taken, len(rpc.kept())
-        call.cancel()
-        async with asyncio.timeout(5):
+        if deadline_s is None:
+            call.cancel()
+        async with asyncio.timeout(20):
             while rpc.app.service.slots.taken or rpc.kept() or vlm.stats["in_flight"]:
                 await asyncio.sleep(0.01)
+        code = await call.code()
         unknown = await rpc.app.ledger.lookup("incident-1")
 
-    assert (1, 2) == (taken, kept)
+    early = grpc.StatusCode.DEADLINE_EXCEEDED if deadline_s else grpc.StatusCode.CANCELLED
+    assert (1, 2, early) == (taken, kept, code)
     assert unknown is None
 
 
@@ -577,9 +626,56 @@ async def test_health_follows_the_service(tmp_path: Path) -> None:
     assert (False, True) == (ready_before, ready_after)
 
 
+async def test_health_waits_for_the_canary(tmp_path: Path) -> None:
+    """A model's server that answers pings and nothing else is not served."""
+    looking = {"enabled": True, "timeout_s": 20.0}
+    request = health_pb2.HealthCheckRequest(service="vlm_sidecar.v1.Verifier")
+    async with mock_vlm() as (vlm, arm), aiohttp.ClientSession() as http:
+        gate = arm["arms"]["generic"]["url"].replace("/v1", "/stub/gate/")
+        await http.post(gate + "close")
+        async with (
+            rpc_service(tmp_path, **{**arm, "canary": looking}) as rpc,
+            open_channel(rpc.door) as channel,
+        ):
+            await vlm.wait_for_in_flight(1)
+            before = (await HealthStub(channel).Check(request)).status
+            watching = HealthStub(channel).Watch(request)
+            await http.post(gate + "open")
+            async with asyncio.timeout(20):
+                watched = [(await watching.read()).status for _ in range(2)]
+
+    assert NOT_SERVING == before
+    assert [NOT_SERVING, SERVING] == watched
+
+
+async def test_a_health_probe_tells_by_its_exit_status(tmp_path: Path) -> None:
+    """As `grpc_health_probe` in a container does: serving, unknown, not serving, nobody there."""
+    away = model_arm(f"http://127.0.0.1:{free_port()}/v1")
+    async with (
+        rpc_service(tmp_path / "ready") as ready,
+        rpc_service(tmp_path / "away", **away) as (not_ready),
+    ):
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(probe, ready.target, "", 20.0) != 0:
+                await asyncio.sleep(0.05)
+        asked = [
+            (ready.target, "vlm_sidecar.v1.Verifier", 20.0),
+            (ready.target, "vlm_sidecar.v1.Unknown", 20.0),
+            (not_ready.target, "vlm_sidecar.v1.Verifier", 20.0),
+            (f"127.0.0.1:{free_port()}", "", 0.3),
+        ]
+        statuses = [await asyncio.to_thread(probe, *it) for it in asked]
+
+    assert [0, 3, 4, 2] == statuses
+
+
 async def test_probes_ask_for_models_by_arm_and_by_id(tmp_path: Path) -> None:
     """ModelReady knows arms and model ids; another name is NOT_FOUND."""
-    async with rpc_service(tmp_path) as rpc, open_channel(rpc.door) as channel:
+    away = {"url": f"http://127.0.0.1:{free_port()}/v1"}
+    async with (
+        rpc_service(tmp_path, arms={"baseline": {}, "reason2": away}) as rpc,
+        open_channel(rpc.door) as channel,
+    ):
         stub = GRPCInferenceServiceStub(channel)
         names = ("baseline", "opencv-motion-baseline", "reason2")
         ready = [(await stub.ModelReady(probes.ModelReadyRequest(name=it))).ready for it in names]

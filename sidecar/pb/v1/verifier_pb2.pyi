@@ -35,11 +35,12 @@ OUTCOME_FAILED: Outcome
 OUTCOME_DESCRIBED: Outcome
 
 class Event(_message.Message):
-    __slots__ = ("fields", "incident", "behavior", "json", "frames", "clip", "url")
+    __slots__ = ("fields", "incident", "behavior", "json", "review_alert", "frames", "clip", "url")
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     INCIDENT_FIELD_NUMBER: _ClassVar[int]
     BEHAVIOR_FIELD_NUMBER: _ClassVar[int]
     JSON_FIELD_NUMBER: _ClassVar[int]
+    REVIEW_ALERT_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     CLIP_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
@@ -47,10 +48,11 @@ class Event(_message.Message):
     incident: _ext_pb2.Incident
     behavior: _ext_pb2.Behavior
     json: bytes
+    review_alert: bytes
     frames: Frames
     clip: bytes
     url: str
-    def __init__(self, fields: _Optional[_Union[EventFields, _Mapping]] = ..., incident: _Optional[_Union[_ext_pb2.Incident, _Mapping]] = ..., behavior: _Optional[_Union[_ext_pb2.Behavior, _Mapping]] = ..., json: _Optional[bytes] = ..., frames: _Optional[_Union[Frames, _Mapping]] = ..., clip: _Optional[bytes] = ..., url: _Optional[str] = ...) -> None: ...
+    def __init__(self, fields: _Optional[_Union[EventFields, _Mapping]] = ..., incident: _Optional[_Union[_ext_pb2.Incident, _Mapping]] = ..., behavior: _Optional[_Union[_ext_pb2.Behavior, _Mapping]] = ..., json: _Optional[bytes] = ..., review_alert: _Optional[bytes] = ..., frames: _Optional[_Union[Frames, _Mapping]] = ..., clip: _Optional[bytes] = ..., url: _Optional[str] = ...) -> None: ...
 
 class EventFields(_message.Message):
     __slots__ = ("id", "sensor_id", "category", "timestamp", "end", "object_ids", "place", "info")
