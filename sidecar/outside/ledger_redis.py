@@ -12,12 +12,14 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from sidecar.errors import Overloaded, StoreUnavailable
+from sidecar.audit import Attribution
+from sidecar.errors import RequestError, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
     Accepted,
     EventKind,
     FilterRules,
+    Offer,
     Origin,
     OutboxEntry,
     StoredEvent,
@@ -25,7 +27,8 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.outside.ledger_rows import NEVER, dump, dump_record, load_record
+from sidecar.outside.audit import dump_entry, replayed
+from sidecar.outside.ledger_rows import NEVER, dump, dump_record, load_record, overloaded
 from sidecar.outside.marks import pack_rules, unpack_drop
 from sidecar.outside.redis_store import Argument, RedisStore
 from sidecar.outside.sqlite import to_microseconds
@@ -140,12 +143,21 @@ class RedisLedger:
             case [b"decided", seq, record]:
                 return Accepted(event.key, is_new=False, verdict=load_record(record, seq))
             case [b"full", waiting]:
-                raise _overloaded(waiting, self._max_backlog)
+                raise overloaded(waiting, self._max_backlog)
         return Accepted(event.key, is_new=answer == [b"new"])
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Do for each what `accept` does; Redis syncs what comes together at once."""
+        return await asyncio.gather(*map(self._answer, offers))
+
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on."""
+        return [_to_event(fields) for fields in await self._store.read("waiting", after, limit)]
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it gives them back within a beat."""
-        return [_to_event(fields) for fields in await self._take("claim", limit)]
+        wanted = orjson.dumps(list(keys)).decode()
+        return [_to_event(fields) for fields in await self._take("claim", wanted)]
 
     async def release(self, key: str) -> None:
         """Put an event that this replica holds back undecided, without counting the attempt."""
@@ -237,15 +249,25 @@ class RedisLedger:
         """List deliveries that were given up, oldest first."""
         return [_to_entry(row) for row in await self._store.read("dead_letters", limit)]
 
-    async def replay(self, ids: Sequence[int] | None) -> int:
-        """Schedule dead letters again, with all their attempts. Returns how many."""
+    async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
+        """Schedule dead letters again, with all their attempts. Returns how many.
+
+        Not so many at once that other replicas would wait; each part is recorded for itself.
+        """
         if ids is None:
             ids = [int(entry) for entry in await self._store.read("dead_ids")]
         now, revived = to_microseconds(self._clock.now()), 0
         for start in range(0, len(ids), _REPLAY_BATCH):
-            batch = [_entry_id(entry) for entry in ids[start : start + _REPLAY_BATCH]]
-            revived += await self._store.write("replay", now, *batch)
+            batch = ids[start : start + _REPLAY_BATCH]
+            entry = b"" if by is None else dump_entry(replayed(by, batch, now))
+            revived += await self._store.write("replay", now, entry, *map(_entry_id, batch))
         return revived
+
+    async def _answer(self, offer: Offer) -> Accepted | RequestError:
+        try:
+            return await self.accept(offer.event, claim=offer.claim, rules=offer.rules)
+        except RequestError as error:  # of one; what was claimed for the others has to be known
+            return error
 
     async def _take(self, operation: str, *arguments: Argument) -> Any:
         """Run an operation that claims events; give them back when its answer does not arrive."""
@@ -338,13 +360,6 @@ class RedisLedger:
                 del self._lost_tickets[ticket]
 
 
-def _overloaded(waiting: int, limit: int) -> Overloaded:
-    return Overloaded(
-        f"{waiting} events wait for verification and at most {limit} may. Send again in a moment; "
-        "if this lasts, add a model server or raise SIDECAR_LEDGER__MAX_BACKLOG."
-    )
-
-
 def _entry_id(number: int) -> str:
     """Write an id as Redis keeps it, so that ids of one moment sort in their order."""
     return f"{number:016d}"
@@ -370,13 +385,14 @@ def _terms(wanted: VerdictFilter) -> tuple[Argument, ...]:
 
 
 def _to_event(fields: Sequence[bytes]) -> StoredEvent:
-    key, kind, origin, raw, attempts = fields
+    key, kind, origin, raw, attempts, position = fields
     return StoredEvent(
         key=key.decode(),
         kind=EventKind(kind.decode()),
         origin=Origin(origin.decode()),
         raw=orjson.loads(raw),
         attempt=max(int(attempts), 1),
+        position=int(position),
     )
 
 

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from ledger_samples import T0, a_record, an_event, until
+from ledger_samples import T0, a_record, an_event, take, until
 from redis.asyncio import Redis
 from redis_process import RedisProcess
 
@@ -83,7 +83,7 @@ async def claimed_within(ledger: RedisLedger, seconds: float) -> list[tuple[str,
     """Claim until there is something; return keys and attempts."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
-        claimed = await ledger.claim(100)
+        claimed = await take(ledger, 100)
         if claimed:
             return [(event.key, event.attempt) for event in claimed]
         await asyncio.sleep(0.05)
@@ -214,13 +214,13 @@ async def test_replicas_share_no_event(redis_server: RedisProcess) -> None:
     async with open_ledger(redis_server) as one, open_ledger(redis_server) as two:
         for number in range(6):
             await one.accept(an_event(f"key-{number}"))
-        first, second = await asyncio.gather(one.claim(3), two.claim(10))
+        first, second = await asyncio.gather(take(one, 3), take(two, 10))
         for event in first:
             await two.release(event.key)
 
         keys = [event.key for event in (*first, *second)]
         assert sorted(keys) == [f"key-{number}" for number in range(6)]
-        assert await two.claim(10) == []
+        assert await take(two, 10) == []
 
 
 @pytest.mark.usefixtures("store")
@@ -232,7 +232,7 @@ async def test_closed_replica_hands_back_at_once(redis_server: RedisProcess) -> 
             await leaving.commit(a_record("b"), ["sink"])
             await leaving.due("sink", SystemClock().now(), 10)
 
-        assert [event.key for event in await other.claim(10)] == ["a"]
+        assert [event.key for event in await take(other, 10)] == ["a"]
         assert len(await other.due("sink", SystemClock().now(), 10)) == 1
 
 
@@ -325,7 +325,7 @@ async def test_killed_server_with_aof_loses_nothing(own_server: RedisProcess) ->
             results = await asyncio.gather(*callers, return_exceptions=True)
             own_server.start()
             assert {type(result) for result in results} == {StoreUnavailable}
-        stored = {event.key for event in await ledger.claim(100_000)}
+        stored = {event.key for event in await take(ledger, 100_000)}
 
     assert len(accepted) > 100
     assert set(accepted) - stored == set()
@@ -356,7 +356,7 @@ async def test_claims_without_an_answer_are_given_back(own_server: RedisProcess)
         own_server.freeze()
         failed = await asyncio.gather(
             ledger.accept(an_event("new"), claim=True),
-            ledger.claim(1),
+            take(ledger, 1),
             return_exceptions=True,
         )
         own_server.thaw()
@@ -374,7 +374,7 @@ async def test_cancelled_claim_is_given_back(own_server: RedisProcess) -> None:
     """A caller that does not wait for the events does not keep them from others."""
     async with open_ledger(own_server, lease_s=60) as ledger:
         await ledger.accept(an_event())
-        claim = asyncio.create_task(ledger.claim(1))
+        claim = asyncio.create_task(take(ledger, 1))
         await asyncio.sleep(0)
         claim.cancel()
 

@@ -1,6 +1,7 @@
 """Logs on standard error."""
 
 import json
+import logging
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,3 +51,26 @@ def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPat
     structlog.reset_defaults()
     with suppress(OSError):
         full.close()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_secrets_stay_out_of_logs_whoever_writes_them(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fields, tracebacks and libraries' own lines lose credentials and query strings."""
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, []
+    configure_logging(LogSettings.model_validate({"format": form}))
+    try:
+        int("https://user:hunter2@storage/clip.mp4?sig=hunter3")
+    except ValueError:
+        structlog.get_logger().exception("failed", places=["redis://:hunter4@redis:6379/0"])
+    logging.getLogger("library").warning("no answer from %s", "http://h/a?token=hunter5")
+    structlog.reset_defaults()
+    root.handlers = before
+    written = capsys.readouterr().err
+
+    assert "hunter" not in written
+    assert "https://***@storage/clip.mp4?..." in written
+    assert "redis://***@redis:6379/0" in written
+    assert "library: no answer from http://h/a?..." in written

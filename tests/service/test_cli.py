@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sidecar import __version__
 from sidecar.testing.media import write_motion, write_still
 
 EVENT = {
@@ -39,6 +40,13 @@ def _verify(tmp_path: Path, event: dict[str, Any], *options: str) -> Any:
     file = tmp_path / "event.json"
     file.write_text(json.dumps(event))
     return _run("verify", str(file), *options, cwd=tmp_path)
+
+
+def test_the_version_needs_no_command() -> None:
+    """As every program prints it."""
+    found = _run("--version")
+
+    assert (0, __version__) == (found.returncode, found.stdout.strip())
 
 
 def test_verify_prints_the_enriched_event_and_exits_0(tmp_path: Path) -> None:
@@ -108,6 +116,12 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     """Errors make the exit status 2; warnings alone do not."""
     wrong = _run("check", "--json", cwd=tmp_path, SIDECAR_AB__PRIMARY="nobody")
     exposed = _run("check", "--json", cwd=tmp_path, SIDECAR_HTTP__HOST="0.0.0.0")
+    trusting = _run(
+        *("check", "--json"),
+        cwd=tmp_path,
+        SIDECAR_HTTP__HOST="0.0.0.0",
+        SIDECAR_SECURITY__TRUSTED_NETWORKS="172.18.0.0/16",
+    )
     silent = _run(
         "check",
         "--json",
@@ -117,7 +131,11 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     )
 
     assert (2, "ab.primary") == (wrong.returncode, _problems(wrong)[0]["setting"])
-    assert (0, "http.host") == (exposed.returncode, _problems(exposed)[0]["setting"])
+    assert (2, "http.host") == (exposed.returncode, _problems(exposed)[0]["setting"])
+    assert (0, ["security.trusted_networks", "http.tls"]) == (
+        trusting.returncode,
+        [problem["setting"] for problem in _problems(trusting)],
+    )
     assert (0, "arms.reason2") == (silent.returncode, _problems(silent)[0]["setting"])
 
 

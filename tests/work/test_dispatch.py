@@ -92,7 +92,7 @@ async def test_a_defect_of_ours_still_ends_the_event(tmp_path: Path) -> None:
     """An unforeseen exception becomes a visible terminal state."""
     vlm = MockVlm()
     async with running(tmp_path, **_settings(await vlm.start())) as service:
-        arm = service.app.verifier.routing.arms["reason2"]
+        arm = service.app.verifier.switchboard.current.arms["reason2"]
         object.__setattr__(arm, "adapter", _Broken(arm.adapter))
         await service.post("/api/v1/incidents", _incident(0))
         verdict = await service.decided("event-0")
@@ -142,7 +142,7 @@ async def test_a_verdict_that_cannot_be_stored_ends_as_a_failure(tmp_path: Path)
     """What the ledger cannot write is replaced by something that it can."""
     vlm = MockVlm(MockVlmOptions(answers=(ScriptedAnswer("Yes"),)))
     async with running(tmp_path, **_settings(await vlm.start())) as service:
-        arm = service.app.verifier.routing.arms["reason2"]
+        arm = service.app.verifier.switchboard.current.arms["reason2"]
         object.__setattr__(arm, "adapter", _Unstorable(arm.adapter))
         await service.post("/api/v1/incidents", _incident(0))
         verdict = await service.decided("event-0")

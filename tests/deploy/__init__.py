@@ -1,0 +1,1 @@
+"""What is shipped: the image, compose files, machines' variables and the chart."""
