@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -96,7 +96,7 @@ class App:
     decider: Verifies
     dispatcher: Dispatcher
     outbox: Outbox
-    doors: tuple[Door, ...]
+    doors: Mapping[str, Door]
     faces: Faces
     realtime: RealtimeParts
     canary: Canary
@@ -131,9 +131,10 @@ class App:
         self.crew.start("levels", self._observe_levels())
         self.crew.start("dispatcher", self.dispatcher.run())
         self.crew.start("aside", self.ab.aside.run())
-        sources = {type(it).__name__: it.run() for it in (*self.doors, *self._looks())}
-        for name, work in sources.items():
-            self.crew.start(name, work)
+        looks = {type(look).__name__: look for look in self._looks()}
+        sources = {**self.doors, **looks}
+        for name, source in sources.items():
+            self.crew.start(name, source.run())
         try:
             yield
         finally:
@@ -340,7 +341,7 @@ def build(settings: Settings) -> App:
         decider=decider,
         dispatcher=dispatcher,
         outbox=outbox,
-        doors=tuple(reading.values()),
+        doors=reading,
         faces=faces,
         realtime=realtime,
         canary=canary,
