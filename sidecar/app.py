@@ -38,10 +38,12 @@ from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.fetch import GuardedFetcher
 from sidecar.outside.frames import PyavSampler
+from sidecar.outside.prompts import load_descriptions
 from sidecar.outside.vst import VstClient
 from sidecar.parts import (
     Closes,
     RealtimeParts,
+    alert_types_of,
     body_limits,
     build_access,
     build_bridge,
@@ -243,6 +245,7 @@ def build(settings: Settings) -> App:
         use_verdict=settings.verify.use_verdict,
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
+        descriptions=load_descriptions(alert_types_of(settings)),
     )
     ab = build_ab(
         settings, verifier, intake, store, lambda: dispatcher.has_line, clock, meter.registry
