@@ -109,7 +109,7 @@ async def wired(
         "security": security,
     }
     app = build(Settings(**sections))
-    (door,) = (it for it in app.doors if isinstance(it, RpcDoor))
+    (door,) = (it for it in app.doors.values() if isinstance(it, RpcDoor))
     try:
         await app.prepare()
         async with app.running():
