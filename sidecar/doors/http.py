@@ -50,6 +50,7 @@ from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
 from sidecar.doors.following import EventStream
 from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import is_openai, not_offered, openai_router
+from sidecar.doors.paging import Cursor, PageSize
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
@@ -245,8 +246,8 @@ def _verdict_router(service: Service) -> APIRouter:
     @router.get("", response_model=VerdictListResponse)
     async def list_verdicts(
         wanted: Wanted,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1, le=MAX_SEQ)] = None,
+        limit: PageSize = 100,
+        cursor: Cursor = None,
     ) -> Response:
         """List verdicts, newest first. Times compare with the event's `timestamp`."""
         records = await service.ledger.query(wanted, limit=limit, before=cursor)
