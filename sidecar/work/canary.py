@@ -14,19 +14,16 @@ from typing import Final
 
 import structlog
 
-from sidecar.core.asking import Asker
+from sidecar.core.asking import Asker, begin_verdict, event_of_question
 from sidecar.core.routing import Arm, Switchboard
 from sidecar.errors import AnswerError, FramesNotSeen, MediaRoute, VerificationError, VlmBusy
 from sidecar.model import (
     AnswerForm,
     Clip,
-    EventKind,
     EvidenceForm,
     MediaRequest,
-    Origin,
     Prompt,
     Verdict,
-    VerifyEvent,
 )
 from sidecar.ports import Clock
 from sidecar.settings import CanarySettings
@@ -137,28 +134,14 @@ class Canary:
         return "" if said else "The model's answer is empty."
 
     def _draft(self, arm: Arm) -> Verdict:
-        now = self._clock.now()
-        event = VerifyEvent(
+        event = event_of_question(
+            self._clock.now(),
+            PROMPT.alert_type,
+            MediaRequest(MediaRoute.LOCAL),
             key="canary",
-            id="canary",
-            fingerprint="",
-            kind=EventKind.INCIDENT,
-            origin=Origin.ON_DEMAND,
-            raw={},
             sensor_id="canary",
-            category=PROMPT.alert_type,
-            timestamp=now,
-            end=now,
-            media=MediaRequest(MediaRoute.LOCAL),
         )
-        return Verdict(
-            event=event,
-            arm=arm.name,
-            adapter=arm.adapter.profile.name,
-            decided_at=now,
-            latency_ms=0,
-            prompt=PROMPT,
-        )
+        return begin_verdict(event, arm, PROMPT)
 
     async def _wait_for_pause(self) -> None:
         """Wait until no event is being verified, but not for ever: those may all be stuck."""
