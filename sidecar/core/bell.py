@@ -35,9 +35,16 @@ class Bell:
     def __init__(self) -> None:
         self._groups = [asyncio.Event()]
         self._listened = 0
+        self._rings = 0
+
+    @property
+    def rings(self) -> int:
+        """How often it has rung."""
+        return self._rings
 
     def ring(self) -> None:
         """Wake all who have listened so far."""
+        self._rings += 1
         groups, self._groups = self._groups, [asyncio.Event()]
         self._listened = 0
         _wake(groups)

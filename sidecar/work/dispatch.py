@@ -80,6 +80,9 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = 0
         self._more_may_wait = True
+        self._own_rings = 0
+        self._news = 0
+        self._looked_at = clock.monotonic()
 
     @property
     def has_line(self) -> bool:
@@ -134,10 +137,17 @@ class Dispatcher:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def _look(self) -> bool:
-        """Put events in line that the ledger has; tells whether there may be more."""
+        """Put events in line that the ledger has; tells whether there may be more.
+
+        Without news the ledger is asked only now and then: a place that was freed brings none.
+        """
+        news, now = self._submitted.rings - self._own_rings, self._clock.monotonic()
+        if not self._more_may_wait and news == self._news and now < self._looked_at + IDLE_S:
+            return False
         limit = min(LOOK, self._scheduler.room)
         if limit <= 0 or (limit < LOOK < len(self._scheduler)):
             return False  # the line is long enough; it is filled up again in larger steps
+        self._news, self._looked_at = news, now
         stored = await self._ledger.waiting(after=self._seen, limit=limit)
         self._more_may_wait = len(stored) == limit
         refused = [refusal for one in stored if (refusal := self._put(one))]
@@ -199,6 +209,7 @@ class Dispatcher:
     def _end(self, task: asyncio.Task[None]) -> None:
         self._slots.give_back()
         if self.has_line:
+            self._own_rings += 1
             self._submitted.ring()
         self._forget(task)
 
