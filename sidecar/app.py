@@ -22,6 +22,7 @@ from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
+from sidecar.core.tracing import UNTRACED, TracedClips
 from sidecar.core.verify import Verifier
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
@@ -43,6 +44,7 @@ from sidecar.parts import (
     build_routing,
     build_sinks,
     build_store,
+    build_tracer,
     seed_prompts,
     with_inline,
 )
@@ -158,8 +160,9 @@ def build(settings: Settings) -> App:
         StoreUnavailable: the ledger cannot be opened.
     """
     clock, meter = SystemClock(), PrometheusMeter()
+    tracer = build_tracer(settings.trace)
     plugins = load_plugins(settings.answers)
-    routing = build_routing(settings, plugins, meter, clock)
+    routing = build_routing(settings, plugins, meter, clock, tracer)
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
     def hear_of_others() -> None:
@@ -172,7 +175,7 @@ def build(settings: Settings) -> App:
     fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
-    sinks = build_sinks(settings.sinks, clock)
+    sinks = build_sinks(settings.sinks, clock, tracer)
     intake = Intake(settings.vst.ignore_event_media)
     asker = Asker(
         sampler,
@@ -184,7 +187,7 @@ def build(settings: Settings) -> App:
     verifier = Verifier(
         routing=routing,
         prompts=prompts,
-        clips=clips,
+        clips=clips if tracer is UNTRACED else TracedClips(clips, tracer),
         asker=asker,
         clock=clock,
         deadline_s=settings.verify.deadline_s,
@@ -204,6 +207,7 @@ def build(settings: Settings) -> App:
         feed=feed,
         to_deliver=outbox.notify,
         max_attempts=settings.ledger.max_attempts,
+        tracer=tracer,
     )
     primary = routing.arms[routing.primary]
     canary = Canary(
@@ -233,6 +237,7 @@ def build(settings: Settings) -> App:
         begin=dispatcher.begin,
         submitted=submitted,
         feed=feed,
+        tracer=tracer,
     )
     doors = build_doors(settings, service, verifier, clock)
     parts.update(doors.by_name)
@@ -252,6 +257,7 @@ def build(settings: Settings) -> App:
         *backends,
         clips,
         sampler,
+        tracer,
         *store.owned,
     )
     return App(

@@ -30,6 +30,7 @@ from sidecar.core.review import Reviewer
 from sidecar.core.routing import Arm, Routing
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
+from sidecar.core.tracing import UNTRACED, TracedSink, TracedVlm
 from sidecar.core.verify import Verifier
 from sidecar.doors.body_limit import Limit
 from sidecar.doors.openai import PATH as CHAT_PATH
@@ -66,6 +67,7 @@ from sidecar.ports import (
     PromptBook,
     RuleBook,
     Sink,
+    Tracer,
     VlmAdapter,
     VlmBackend,
 )
@@ -75,6 +77,7 @@ from sidecar.settings import (
     MediaSettings,
     Settings,
     SinkSettings,
+    TraceSettings,
     describe_settings,
     variable_of,
 )
@@ -85,6 +88,7 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "sinks.kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
     "sinks.streams.url": ("redis", "redis"),
     "grpc.enabled": ("grpc", "grpc"),
+    "trace.endpoint": ("otel", "opentelemetry.sdk"),
     "kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
     "streams.url": ("redis", "redis"),
 }
@@ -196,7 +200,26 @@ async def seed_prompts(prompts: PromptBook, settings: Settings) -> None:
     await prompts.seed(configs, override=settings.prompts.override_on_start)
 
 
-def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clock) -> Routing:
+def build_tracer(settings: TraceSettings) -> Tracer:
+    """Make what traces; without an endpoint it does nothing.
+
+    Raises:
+        SettingsError: its extra is not installed.
+    """
+    if not settings.endpoint:
+        return UNTRACED
+    with _extra("trace.endpoint"):
+        from sidecar.observe.trace import OtelTracer
+    return OtelTracer(settings)
+
+
+def build_routing(
+    settings: Settings,
+    plugins: Plugins,
+    meter: Meter,
+    clock: Clock,
+    tracer: Tracer = UNTRACED,
+) -> Routing:
     """Make the arms.
 
     Raises:
@@ -206,7 +229,7 @@ def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clo
         known = ", ".join(sorted(settings.arms))
         raise SettingsError(f"ab.primary: there is no arm {settings.ab.primary!r}; known: {known}.")
     arms = {
-        name: _build_arm(name, arm, settings, plugins, meter, clock)
+        name: _build_arm(name, arm, settings, plugins, partial(_over_http, meter, clock, tracer))
         for name, arm in settings.arms.items()
     }
     families = {
@@ -217,7 +240,11 @@ def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clo
 
 
 def _build_arm(
-    name: str, arm: ArmSettings, settings: Settings, plugins: Plugins, meter: Meter, clock: Clock
+    name: str,
+    arm: ArmSettings,
+    settings: Settings,
+    plugins: Plugins,
+    over_http: Callable[[str, ArmSettings, VlmAdapter], VlmBackend],
 ) -> Arm:
     known = settings.adapters.get(arm.adapter or name, arm.adapter)
     if not known:
@@ -227,7 +254,7 @@ def _build_arm(
     return Arm(
         name=name,
         adapter=adapter,
-        backend=_build_backend(name, arm, adapter, meter, clock),
+        backend=over_http(name, arm, adapter),
         plan=_plan(arm, adapter.profile.plan),
         sampling=Sampling(
             temperature=arm.temperature,
@@ -241,14 +268,15 @@ def _build_arm(
     )
 
 
-def _build_backend(
-    name: str, arm: ArmSettings, adapter: VlmAdapter, meter: Meter, clock: Clock
+def _over_http(
+    meter: Meter, clock: Clock, tracer: Tracer, name: str, arm: ArmSettings, adapter: VlmAdapter
 ) -> VlmBackend:
     if not adapter.profile.is_vlm:
         return MeteredVlm(OpenCvBaseline(), meter, name, clock)
     if not arm.url:
         raise SettingsError(f"arms.{name}.url: give the endpoint, such as http://host:8000/v1.")
-    metered = MeteredVlm(HttpVlm(name, arm), meter, name, clock)
+    traced = TracedVlm(HttpVlm(name, arm, tracer.carrier), tracer, name)
+    metered = MeteredVlm(traced, meter, name, clock)
     return RetryingVlm(metered, arm.retries, arm.reconnect_s, clock)
 
 
@@ -262,7 +290,7 @@ def _plan(arm: ArmSettings, plan: SamplePlan) -> SamplePlan:
     )
 
 
-def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:
+def build_sinks(settings: SinkSettings, clock: Clock, tracer: Tracer = UNTRACED) -> list[Sink]:
     """Make the sinks that are switched on.
 
     Raises:
@@ -272,18 +300,18 @@ def build_sinks(settings: SinkSettings, clock: Clock) -> list[Sink]:
     if settings.console.enabled:
         sinks.append(ConsoleSink(sys.stdout))
     if settings.webhook.url:
-        sinks.append(WebhookSink(settings.webhook, clock))
+        sinks.append(WebhookSink(settings.webhook, clock, tracer.carrier))
     if settings.elastic.hosts:
         sinks.append(ElasticSink(settings.elastic))
     if settings.kafka.bootstrap_servers:
         with _extra("sinks.kafka.bootstrap_servers"):
             from sidecar.outside.sinks.kafka import KafkaSink
-        sinks.append(KafkaSink(settings.kafka, _encode))
+        sinks.append(KafkaSink(settings.kafka, _encode, tracer.carrier))
     if settings.streams.url.get_secret_value():
         with _extra("sinks.streams.url"):
             from sidecar.outside.sinks.streams import StreamsSink
-        sinks.append(StreamsSink(settings.streams, _encode))
-    return sinks
+        sinks.append(StreamsSink(settings.streams, _encode, tracer.carrier))
+    return [TracedSink(sink, tracer) for sink in sinks] if tracer is not UNTRACED else sinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +356,7 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
 
     def intake(source: str, dead_letters: DeadLetters) -> RecordIntake:
         held.append(dead_letters)
-        return RecordIntake(source, decode, service, dead_letters, service.meter)
+        return RecordIntake(source, decode, service, dead_letters, service.meter, service.tracer)
 
     if settings.grpc.enabled:
         with _extra("grpc.enabled"):

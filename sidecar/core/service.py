@@ -10,6 +10,7 @@ from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.slots import Slots
+from sidecar.core.tracing import UNTRACED
 from sidecar.errors import NotFound, UnknownCategory
 from sidecar.model import (
     NO_RULES,
@@ -23,7 +24,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.ports import Clock, Ledger, Meter, Part, PromptBook
+from sidecar.ports import Clock, Ledger, Meter, Part, PromptBook, Tracer
 
 FOLLOW_BATCH: Final = 100
 FOLLOW_IDLE_S: Final = 15.0
@@ -53,6 +54,7 @@ class Service:
         begin: starts the verification of a claimed event, whose place is taken.
         submitted: rung when an accepted event waits to be claimed.
         feed: the latest verdicts.
+        tracer: measures the acceptance.
     """
 
     intake: Intake
@@ -67,6 +69,7 @@ class Service:
     begin: Callable[[VerifyEvent], None]
     submitted: Bell
     feed: Feed
+    tracer: Tracer = UNTRACED
 
     async def submit(self, raw: Mapping[str, Any], kind: EventKind) -> Submission:
         """Accept a pipeline event. When this returns, the event survives a crash or was dropped.
@@ -74,9 +77,10 @@ class Service:
         Raises:
             RequestError: refused; nothing was accepted.
         """
-        event = self.intake.read(raw, kind)
-        rules = self.filters.rules_for(event)
-        dropped = self.filters.check(event, rules) or await self._accept(event, rules)
+        with self.tracer.span("accept", kind=kind.value):
+            event = self.intake.read(raw, kind)
+            rules = self.filters.rules_for(event)
+            dropped = self.filters.check(event, rules) or await self._accept(event, rules)
         if dropped is None:
             return Submission(event)
         self.meter.dropped(dropped.by)
@@ -91,7 +95,8 @@ class Service:
         event = self.intake.read_on_demand(raw, self.clock.now())
         if await self.prompts.find(event.category) is None:
             raise UnknownCategory(f"No alert config found for category '{event.category}'")
-        await self._accept(event, NO_RULES)
+        with self.tracer.span("accept", kind=event.kind.value):
+            await self._accept(event, NO_RULES)
         return event
 
     async def find(self, identity: str) -> VerdictRecord | StoredEvent:
@@ -163,6 +168,8 @@ class Service:
         self.filters.learn(event, rules, accepted)
         if accepted.dropped is None:
             self.meter.accepted(is_new=accepted.is_new)
+        if accepted.is_new:
+            self.tracer.keep(event.key)
         if slot and accepted.is_new:
             self.begin(event)
             return accepted

@@ -38,12 +38,14 @@ from sidecar.contract.verdict import (
 )
 from sidecar.core.chat import Chats
 from sidecar.core.service import Service
+from sidecar.core.tracing import UNTRACED
 from sidecar.doors.alert_config import alert_config_router
 from sidecar.doors.body_limit import BodyLimit, Limit
 from sidecar.doors.openai import openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
+from sidecar.doors.traced import Traced
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import EventKind, Outcome, StoredEvent, VerdictFilter
 from sidecar.settings import HttpSettings, MetricsSettings
@@ -110,6 +112,8 @@ def create_http_app(
     app.include_router(review_router(faces.review))
     app.include_router(_health_router(service, metrics, faces.registry))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
+    if service.tracer is not UNTRACED:
+        app.add_middleware(Traced, tracer=service.tracer)
     _translate_errors(app, service)
     _document_bodies(app)
     return app

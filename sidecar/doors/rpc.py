@@ -14,8 +14,10 @@ from grpc_reflection.v1alpha import reflection
 
 from sidecar.core.routing import Routing
 from sidecar.core.service import Service
+from sidecar.core.tracing import UNTRACED
 from sidecar.doors.rpc_probes import ProbeService
 from sidecar.doors.rpc_tls import build_credentials
+from sidecar.doors.rpc_traced import Traced
 from sidecar.doors.rpc_verifier import VerifierService
 from sidecar.doors.rpc_waiting import Waiting
 from sidecar.errors import StoreUnavailable
@@ -122,8 +124,11 @@ class RpcDoor:
         return server
 
     def _build(self, health: health_aio.HealthServicer) -> grpc.aio.Server:
+        tracer = self._service.tracer
         server = grpc.aio.server(
-            options=_options(self._settings), maximum_concurrent_rpcs=self._settings.max_calls
+            interceptors=[] if tracer is UNTRACED else [Traced(tracer)],
+            options=_options(self._settings),
+            maximum_concurrent_rpcs=self._settings.max_calls,
         )
         add_VerifierServicer_to_server(self._verifier, server)
         add_GRPCInferenceServiceServicer_to_server(self._probes, server)

@@ -11,10 +11,11 @@ from sidecar.core.bell import Bell
 from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
 from sidecar.core.slots import Slots
+from sidecar.core.tracing import UNTRACED
 from sidecar.core.verify import Verifier
 from sidecar.errors import Poisoned, StoreUnavailable, UnexpectedFailure, row_of
 from sidecar.model import StoredEvent, Verdict, VerifyEvent
-from sidecar.ports import Ledger, Meter
+from sidecar.ports import Ledger, Meter, Tracer
 
 STORE_RETRY_S: Final = 1.0
 IDLE_S: Final = 5.0
@@ -32,6 +33,7 @@ class Dispatcher:
         feed: takes each verdict after its commit.
         to_deliver: called after each commit.
         max_attempts: an event that was taken up more often ends as poisoned.
+        tracer: measures each verification.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Dispatcher:
         feed: Feed,
         to_deliver: Callable[[], None],
         max_attempts: int,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._ledger = ledger
         self._intake = intake
@@ -58,6 +61,7 @@ class Dispatcher:
         self._feed = feed
         self._to_deliver = to_deliver
         self._max_attempts = max_attempts
+        self._tracer = tracer
         self._tasks: set[asyncio.Task[None]] = set()
         self._more_may_wait = True
 
@@ -106,12 +110,13 @@ class Dispatcher:
             _log.error("verdict_lost_until_restart", exc_info=error)
 
     async def _decide(self, event: VerifyEvent) -> None:
-        try:
-            verdict = await self._verdict_on(event)
-        except asyncio.CancelledError:
-            await self._ledger.release(event.key)
-            raise
-        await self._commit(verdict)
+        with self._tracer.resume("verify", event.key, sensor=event.sensor_id):
+            try:
+                verdict = await self._verdict_on(event)
+            except asyncio.CancelledError:
+                await self._ledger.release(event.key)
+                raise
+            await self._commit(verdict)
 
     async def _verdict_on(self, event: VerifyEvent) -> Verdict:
         if event.attempt > self._max_attempts:

@@ -1,6 +1,6 @@
 """Verdicts as entries of Redis Streams."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -59,14 +59,19 @@ class StreamsSink:
     Args:
         encode: turns a verdict into the field `value` as protobuf; raises DeliveryRefused when it
             cannot be.
+        headers: gives further facts of an entry.
 
     Raises:
         SettingsError: the URL cannot be used.
     """
 
     def __init__(
-        self, settings: StreamsSinkSettings, encode: Callable[[VerdictRecord], bytes]
+        self,
+        settings: StreamsSinkSettings,
+        encode: Callable[[VerdictRecord], bytes],
+        headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        self._headers = headers
         self._settings = settings
         self._encode = encode
         self._streams = {
@@ -137,14 +142,19 @@ class StreamsSink:
             return (
                 *("data", _dump(record.document)),
                 *("timestamp", iso_ms(record.decided_at)),
-                *("metadata", _facts(record)),
+                *("metadata", self._facts(record)),
             )
         as_json = self._settings.payload == "json"
         return (
             *("key", self._key(record)),
             *("value", _dump(record.document) if as_json else self._encode(record)),
-            *("headers", _facts(record)),
+            *("headers", self._facts(record)),
         )
+
+    def _facts(self, record: VerdictRecord) -> bytes:
+        """Write what a reader may want to know before it decodes the payload."""
+        facts = {"message_type": record.kind.value, "verdictKey": record.key}
+        return _dump({**facts, **self._headers()})
 
     def _key(self, record: VerdictRecord) -> str:
         paths = (self._settings.key_field, "sensorId", "sensor.id", "id", "incidentId")
@@ -191,11 +201,6 @@ def _place(redis: Redis) -> str:
     """Return host and port without credentials."""
     facts = redis.connection_pool.connection_kwargs
     return str(facts.get("path") or f"{facts.get('host', 'localhost')}:{facts.get('port', 6379)}")
-
-
-def _facts(record: VerdictRecord) -> bytes:
-    """Write what a reader may want to know before it decodes the payload."""
-    return _dump({"message_type": record.kind.value, "verdictKey": record.key})
 
 
 def _dump(document: object) -> bytes:
