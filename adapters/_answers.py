@@ -11,34 +11,32 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from adapters._confidence import Spot, read_confidence
-from adapters._json_answers import Stated, find_objects, mapped, read_objects
+from adapters._json_answers import Stated, mapped, read_objects
+from adapters._json_objects import JsonAnswer, find_objects
 from adapters._nonsense import (
+    contradictory,
     degenerate,
     ends_in_loop,
     is_garbage,
     is_refusal,
     plain,
     refused,
+    unparsable,
 )
 from adapters._tasks import find_list, read_boxes, read_points, read_timeline
-from adapters._verdicts import (
+from adapters._verdicts import interjected, may_decide, read_prose, require_meant
+from adapters._words import (
     LETTERS,
     SPOKEN,
     STRIPPED,
     WRITTEN,
-    contradictory,
     is_letter,
-    may_decide,
-    read_prose,
+    is_unfinished,
     read_word,
-    require_meant,
-    unparsable,
 )
 from sidecar.errors import EmptyAnswer, RefusedAnswer, TruncatedAnswer, UnparsableAnswer
 from sidecar.model import AnswerRules, AnswerShape, ChatReply, Finding
 
-# vLLM: length, abort, error, repetition; OpenAI: content_filter.
-_CUT: Final = frozenset({"length", "abort", "error", "repetition", "content_filter"})
 _MAX_CHARS: Final = 200_000  # of a reply
 _MAX_ANSWER: Final = 20_000  # characters after the thinking; 4,096 tokens of prose are fewer
 _MOST_TAGS: Final = 500
@@ -103,7 +101,7 @@ def parse_reply(reply: ChatReply, rules: AnswerRules) -> Finding:
         DegenerateAnswer: it repeats itself or is garbage.
         ContradictoryAnswer: it says both.
     """
-    parts = _take_apart(reply)
+    parts = _take_apart(reply, rules)
     if not parts.answer.strip():
         raise _empty(reply, is_cut=parts.is_cut)
     if rules.shape is AnswerShape.VERDICT:
@@ -119,17 +117,20 @@ def parse_reply(reply: ChatReply, rules: AnswerRules) -> Finding:
     return finding if confidence is None else replace(finding, confidence=confidence)
 
 
-def _take_apart(reply: ChatReply) -> _Parts:
+def _take_apart(reply: ChatReply, rules: AnswerRules) -> _Parts:
     """Find answer and reasoning, wherever the server put them.
 
     A server with a reasoning parser puts the whole answer of a model that does not think into
-    `reasoning` and leaves `content` null (vLLM's qwen3 parser).
+    `reasoning` and leaves `content` null (vLLM's qwen3 parser). Where the model was asked to think,
+    it may be a thought without an end just as well.
     """
-    is_cut = reply.finish_reason in _CUT
+    is_cut = reply.is_cut
     content = _clean(reply.content)
     reasoning = _clean(reply.reasoning)
     if not content:
-        return _split_thinking(reasoning, "", is_cut=is_cut)
+        parts = _split_thinking(reasoning, "", is_cut=is_cut)
+        was_asked = rules.reasoned or bool(rules.perspectives)
+        return replace(parts, is_open=True) if was_asked and not parts.reasoning else parts
     return _split_thinking(content, reasoning, is_cut=is_cut)
 
 
@@ -221,9 +222,10 @@ def _read_list(parts: _Parts, rules: AnswerRules) -> _Reading:
     _require_short(parts.answer)
     text = _without_fences(_without_tags(parts.answer))
     listed = find_list(text, rules.shape)
+    require_meant(listed.pieces, text)
     stated = read_objects((listed.holder or {},), text, rules)
     if stated is not None:
-        _require_agreement(stated.finding, listed.around, text, rules)
+        _require_agreement(stated.finding, " ".join(listed.pieces), text, rules)
     elif listed.is_beside:
         raise UnparsableAnswer("an object without a verdict stands beside its list.")
     finding = Finding(None) if stated is None else stated.finding
@@ -246,14 +248,14 @@ def _read_verdict(parts: _Parts, rules: AnswerRules) -> _Reading:
     readings = [_read_text(block, rules, opening=True) for block in blocks]
     if len({reading.finding.confirmed for reading in readings}) > 1:
         raise contradictory(parts.answer)
+    _require_agreement(readings[-1].finding, _after_blocks(parts.answer), parts.answer, rules)
     return readings[-1]
 
 
 def _require_whole(parts: _Parts) -> None:
     """Refuse an answer that was cut off, unless nothing can be missing from its verdict."""
     text = _without_tags(_FENCE.sub("", parts.answer))
-    # "A" may be the first word of a sentence.
-    is_word = read_word(text) is not None and not is_letter(text)
+    is_word = read_word(text) is not None and not is_unfinished(text)
     is_object = text.startswith("{") and text.endswith("}")
     if parts.is_open or not (is_word or is_object):
         raise _cut_off()
@@ -272,6 +274,12 @@ def _answer_blocks(text: str) -> list[str]:
     return [block for block in blocks if block]
 
 
+def _after_blocks(text: str) -> str:
+    """Return what follows the last `</answer>`; "" when the last block has no end."""
+    *_, last = (tag for tag in _TAG.finditer(text) if tag["name"].casefold() == "answer")
+    return _without_tags(text[last.end() :]) if last["close"] else ""
+
+
 def _read_text(text: str, rules: AnswerRules, *, opening: bool) -> _Reading:
     """Read one answer without tags: JSON with a verdict first, then prose."""
     text = _without_fences(text)
@@ -287,7 +295,14 @@ def _read_text(text: str, rules: AnswerRules, *, opening: bool) -> _Reading:
             raise UnparsableAnswer("it is not JSON with a verdict, which the alert type asks for.")
         finding = Finding(mapped(reading.confirmed, rules), description=reading.description)
         return _Reading(finding, led=text if reading.leads else "")
-    finding = stated.finding
+    if not opening and found.pieces[-1].strip(STRIPPED):
+        raise unparsable(text)
+    _require_stated(stated.finding, found, text, rules)
+    return _Reading(stated.finding, stated)
+
+
+def _require_stated(finding: Finding, found: JsonAnswer, text: str, rules: AnswerRules) -> None:
+    """Refuse JSON that is not put forward as the answer, or that what is beside or in it denies."""
     require_meant(found.pieces, text)
     for said in (finding.reasoning or "", finding.description or ""):
         if is_refusal(said):
@@ -296,7 +311,9 @@ def _read_text(text: str, rules: AnswerRules, *, opening: bool) -> _Reading:
             raise degenerate(text)
         _require_agreement(finding, said, text, rules)
     _require_agreement(finding, found.around, text, rules)
-    return _Reading(finding, stated)
+    sides = [side for piece in found.pieces[1:] for side in interjected(piece)]
+    if any(mapped(side, rules) is not finding.confirmed for side in sides):
+        raise contradictory(text)
 
 
 def _require_agreement(finding: Finding, prose: str, text: str, rules: AnswerRules) -> None:

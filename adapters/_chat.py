@@ -43,7 +43,8 @@ class ChatAdapter:
             messages.insert(0, {"role": "system", "content": question.prompt.system})
         model = question.prompt.vlm_params.get("model") or question.model
         body = {"model": model, "messages": messages, **build_options(question, sampling)}
-        return ChatRequest(body, question.evidence, limits_of(question, sampling))
+        notes = limits_of(question, sampling)
+        return ChatRequest(body, question.evidence, notes, reasoned=sampling.reasoning)
 
     def frames_seen(self, request: ChatRequest, reply: ChatReply) -> int | None:
         """Tell from `usage` how many frames the model saw; None when it does not show."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from adapters._verdicts import STRIPPED, bare
+from adapters._words import STRIPPED, bare
 
 _LEAST_ALTERNATIVES: Final = 2
 _AFTER_ANSWER: Final = 64  # characters of end tokens and spaces that may follow an answer
@@ -29,7 +29,8 @@ def read_confidence(
 ) -> float | None:
     """Return the probability of a verdict against its opposite, where its first token stands.
 
-    Case and space variants of either are summed.
+    Case and space variants of either are summed. Where the opposite is not listed, it is counted as
+    high as it can be: as the least likely alternative that is.
 
     Args:
         tokens: for each token of the completion its alternatives, the chosen one first, with
@@ -39,7 +40,8 @@ def read_confidence(
         confirmed: the verdict.
 
     Returns:
-        None when the server gave no alternatives, or when they are not about this verdict.
+        None when the server gave no alternatives, or when they are not about this verdict: under a
+        constraint, the model may have wanted to say something else than either.
     """
     alternatives = _alternatives_at(tokens, answer, spot.start)
     if len(alternatives) < _LEAST_ALTERNATIVES:
@@ -52,6 +54,11 @@ def read_confidence(
         side = _side(token, spot.words)
         if side is not None:
             mass[side] += math.exp(min(logprob, 0.0))
+    if not mass[not confirmed]:
+        _, *others = alternatives.values()
+        mass[not confirmed] = math.exp(min(*others, 0.0))
+        if mass[confirmed] < mass[not confirmed]:
+            return None
     total = mass[True] + mass[False]
     return mass[confirmed] / total if total > 0.0 else None
 

@@ -1,54 +1,25 @@
-"""Reading a verdict out of JSON objects, also slightly broken ones."""
+"""Reading a verdict out of JSON objects."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, Final
 
-import json_repair
-
-from adapters._nonsense import is_refusal, is_unsure, refused
-from adapters._verdicts import contradictory, read_prose, read_word, unparsable
+from adapters._json_objects import BINDING_KEYS, INVERTED_KEYS, MAX_FIELDS, VERDICT_KEYS, fold
+from adapters._nonsense import contradictory, is_refusal, is_unsure, refused, unparsable
+from adapters._verdicts import read_prose
+from adapters._words import read_word
 from sidecar.errors import (
     AnswerError,
     ContradictoryAnswer,
     RefusedAnswer,
-    TruncatedAnswer,
     UnparsableAnswer,
 )
 from sidecar.model import AnswerRules, Finding
 
-# Keys are compared without case and punctuation: "isConfirmed" and "is_confirmed" are one.
-_BINDING_KEYS: Final = frozenset({"verdict", "finalanswer", "predictionanswer"})
-_VERDICT_KEYS: Final = _BINDING_KEYS | {
-    "answer",
-    "alertconfirmed",
-    "confirmed",
-    "decision",
-    "detected",
-    "eventconfirmed",
-    "eventdetected",
-    "isalert",
-    "isanomalous",
-    "isanomaly",
-    "isconfirmed",
-    "isdetected",
-    "ishazardous",
-    "isincident",
-    "ispresent",
-    "istruepositive",
-    "isunsafe",
-    "isviolation",
-    "prediction",
-    "result",
-    "verified",
-}
-_INVERTED_KEYS: Final = frozenset(
-    {"falsealarm", "falsepositive", "isfalsealarm", "isfalsepositive"}
-)
+# Keys under which a number may be that of a class or an option, or a count.
+_NUMBERED_KEYS: Final = frozenset({"answer", "decision", "prediction", "result"})
 # The first four of each that VSS's parser reads, then what the models write besides.
 _REASONING_KEYS: Final = ("reasoning", "thinking", "explanation", "rationale", "reason")
 _DESCRIPTION_KEYS: Final = ("description", "videodescription", "caption", "summary")
@@ -61,33 +32,14 @@ _RESERVED_KEYS: Final = frozenset(
 )
 _RESERVED_PREFIX: Final = "sidecar"
 _TAKEN_KEYS: Final = frozenset(
-    {*_VERDICT_KEYS, *_INVERTED_KEYS, *_REASONING_KEYS, *_DESCRIPTION_KEYS}
+    {*VERDICT_KEYS, *INVERTED_KEYS, *_REASONING_KEYS, *_DESCRIPTION_KEYS}
     | {_CONFIDENCE_KEY, *_RESERVED_KEYS}
 )
 _MAX_EXTRAS: Final = 16
 _MAX_EXTRA: Final = 1000  # characters
 _EXTRA_NAME: Final = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
-_OBJECT_START: Final = re.compile(r"\{\s{0,200}(?:[\"'“]|[A-Za-z_]\w{0,60}\s{0,10}:|\})")
-_KEY: Final = re.compile(r"[{,]\s{0,80}[\"'“]?([A-Za-z_]\w{0,60})[\"'”]?\s{0,10}:")
 _MAX_DEPTH: Final = 3
-_MAX_OBJECTS: Final = 16
-_MAX_FIELDS: Final = 256  # of all objects together
-_MAX_REPAIRED: Final = 4_000  # characters
 _TRUTHS: Final = {True: ("yes", "true"), False: ("no", "false")}
-_NOT_ALNUM: Final = re.compile(r"[\W_]+")
-
-
-@dataclass(frozen=True, slots=True)
-class JsonAnswer:
-    """The objects in an answer, and the texts before, between and after them."""
-
-    objects: tuple[Mapping[str, Any], ...]
-    pieces: tuple[str, ...]
-
-    @property
-    def around(self) -> str:
-        """All text outside of the objects."""
-        return " ".join(self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +66,6 @@ class _Field:
     name: str
     key: str
     value: Any
-
-
-def find_objects(text: str, rules: AnswerRules) -> JsonAnswer:
-    """Take the JSON objects out of an answer.
-
-    Raises:
-        TruncatedAnswer: an object starts and does not end.
-        UnparsableAnswer: an object is broken beyond what may be repaired.
-        ContradictoryAnswer: an object says its verdict twice, differently.
-    """
-    objects: list[Mapping[str, Any]] = []
-    pieces: list[str] = []
-    position = 0
-    while (start := _OBJECT_START.search(text, position)) and len(objects) < _MAX_OBJECTS:
-        pieces.append(text[position : start.start()])
-        value, position = _decode(text, start.start(), rules)
-        objects.append(value)
-    pieces.append(text[position:])
-    return JsonAnswer(tuple(objects), tuple(pieces))
 
 
 def read_objects(
@@ -165,7 +98,7 @@ def read_objects(
     )
     if len(found) > 1:
         return Stated(finding)
-    return Stated(finding, stated.name, stated.value, stated.key in _INVERTED_KEYS)
+    return Stated(finding, stated.name, stated.value, stated.key in INVERTED_KEYS)
 
 
 def mapped(said: bool, rules: AnswerRules) -> bool:
@@ -201,12 +134,14 @@ def _by_name(fields: list[_Field], text: str, rules: AnswerRules) -> list[tuple[
     """List the verdicts under the usual names."""
     found = []
     for field in fields:
-        if field.key not in _VERDICT_KEYS and field.key not in _INVERTED_KEYS:
+        if field.key not in VERDICT_KEYS and field.key not in INVERTED_KEYS:
+            continue
+        if field.key in _NUMBERED_KEYS and type(field.value) is int and not rules.verdict_mapping:
             continue
         verdict = _meaning(field.value, rules)
         if verdict is not None:
-            found.append((field, not verdict if field.key in _INVERTED_KEYS else verdict))
-        elif field.key in _BINDING_KEYS and not isinstance(field.value, Mapping):
+            found.append((field, not verdict if field.key in INVERTED_KEYS else verdict))
+        elif field.key in BINDING_KEYS and not isinstance(field.value, Mapping):
             raise _undecided(field.value, text)
     return found
 
@@ -236,67 +171,11 @@ def _undecided(value: object, text: str) -> RefusedAnswer | UnparsableAnswer:
     return refused(text) if is_refused else unparsable(text)
 
 
-@lru_cache(maxsize=64)
-def _decoder(verdict_field: str) -> json.JSONDecoder:
-    return json.JSONDecoder(object_pairs_hook=partial(_unique, verdict_field))
-
-
-def _decode(text: str, start: int, rules: AnswerRules) -> tuple[Mapping[str, Any], int]:
-    """Return the object at `start` and the position after it."""
-    try:
-        value, end = _decoder(rules.verdict_field).raw_decode(text, start)
-    except RecursionError as error:
-        raise unparsable(text) from error
-    except ValueError:
-        return _repair(text, start, rules)
-    return value, end
-
-
-def _repair(text: str, start: int, rules: AnswerRules) -> tuple[Mapping[str, Any], int]:
-    """Repair what looks like exactly one complete object: quotes, commas, Python's True, `...`."""
-    end = text.rfind("}") + 1
-    region = text[start:end]
-    if not region or region.count("{") > region.count("}"):
-        raise TruncatedAnswer("the JSON object of the answer does not end. Raise max_tokens.")
-    names = _KEY.findall(region[:_MAX_REPAIRED])
-    if (
-        len(region) > _MAX_REPAIRED
-        or len(names) > _MAX_FIELDS
-        or region.count("{") != region.count("}")
-    ):
-        raise unparsable(text)
-    try:
-        value = json_repair.loads(region, skip_json_loads=True, strict=True)
-    except (ValueError, RecursionError) as error:
-        raise unparsable(text) from error
-    if not isinstance(value, dict):
-        raise unparsable(text)
-    keys = [_key(name) for name in names if _is_verdict(name, rules.verdict_field)]
-    if len(keys) > len(set(keys)):
-        raise contradictory(text)
-    return value, end
-
-
-def _unique(verdict_field: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object, but let no second verdict replace a different first one."""
-    value: dict[str, Any] = {}
-    for name, item in pairs:
-        if name in value and value[name] != item and _is_verdict(name, verdict_field):
-            raise ContradictoryAnswer(f"its JSON has two different values of {name!r}.")
-        value[name] = item
-    return value
-
-
-def _is_verdict(name: str, verdict_field: str) -> bool:
-    """Tell whether a key may hold a verdict, or lead to it."""
-    return _key(name) in _VERDICT_KEYS or name in verdict_field.split(".")
-
-
 def _fields(objects: tuple[Mapping[str, Any], ...], text: str) -> list[_Field]:
     """List all fields, nested objects included."""
     walked = (item for obj in objects for item in _walk(obj, _MAX_DEPTH))
-    fields = [_Field(name, _key(name), value) for name, value in islice(walked, _MAX_FIELDS + 1)]
-    if len(fields) > _MAX_FIELDS:
+    fields = [_Field(name, fold(name), value) for name, value in islice(walked, MAX_FIELDS + 1)]
+    if len(fields) > MAX_FIELDS:
         raise unparsable(text)
     return fields
 
@@ -307,10 +186,6 @@ def _walk(value: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
         yield str(name), item
         if isinstance(item, Mapping) and depth > 1:
             yield from _walk(item, depth - 1)
-
-
-def _key(name: str) -> str:
-    return _NOT_ALNUM.sub("", name).casefold()
 
 
 def _as_bool(value: object) -> bool | None:

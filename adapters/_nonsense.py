@@ -8,7 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.errors import DegenerateAnswer, RefusedAnswer
+from sidecar.errors import (
+    ContradictoryAnswer,
+    DegenerateAnswer,
+    RefusedAnswer,
+    UnparsableAnswer,
+)
 
 _TELL: Final = (
     "(?:determine|tell|verify|confirm|assess|answer|help|assist|provide|view|access|analy[sz]e"
@@ -22,18 +27,21 @@ _REFUSAL: Final = re.compile(
     rf"|i (?:cannot|can'?t|can not|could not|couldn'?t) {_TELL}"
     r"|i (?:do not|don'?t) (?:know|have access)\b"
     r"|es tut mir leid|entschuldigung\b"
-    r"|ich kann (?:[^\W_]{1,12}\s){0,3}nicht (?:feststellen|beurteilen|bestimmen|sehen|sagen)"
-    r"|je suis désolée?\b|désolée?\b"
-    r"|je ne peux pas (?:déterminer|voir|confirmer|dire|répondre|vérifier)"
-    r"|lo siento\b"
+    r"|(?:ich kann|(?:das|dies) kann ich) (?:[^\W_]{1,12}\s){0,3}nicht"
+    r" (?:feststellen|beurteilen|bestimmen|sehen|sagen)"
+    r"|ich weiß (?:es )?nicht\b"
+    r"|je suis désolée?\b|désolée?\b|je ne sais pas\b"
+    r"|je ne peux pas (?:le |la |l')?(?:déterminer|voir|confirmer|dire|répondre|vérifier)"
+    r"|lo siento\b|no (?:lo )?sé\b"
     r"|no puedo (?:determinar|ver el|ver la|confirmar|decir|responder|verificar)"
-    r"|申し訳|すみません|抱歉|对不起|无法)",
+    r"|申し訳|すみません|わかりません|分かりません|抱歉|对不起|无法|不知道|不确定|不清楚)",
     re.IGNORECASE,
 )
 _REFUSAL_WORDS: Final = frozenset(
     {"sorry", "unable", "able", "apologize", "apologise", "ai", "cannot", "can", "could", "couldn"}
     | {"don", "do", "cant", "couldnt", "dont"}
-    | {"leid", "entschuldigung", "kann", "désolé", "désolée", "peux", "siento", "puedo"}
+    | {"leid", "entschuldigung", "kann", "weiß", "désolé", "désolée", "peux", "sais", "siento"}
+    | {"puedo", "sé"}
 )
 _UNDECIDED: Final = re.compile(
     r"(?:cannot|can'?t|could not|couldn'?t) be (?:determined|verified|confirmed|assessed)"
@@ -43,13 +51,22 @@ _UNDECIDED: Final = re.compile(
     r"|nicht (?:festgestellt|beurteilt|bestimmt) werden"
     r"|impossible de (?:déterminer|dire|vérifier)"
     r"|no se puede (?:determinar|verificar|saber)"
+    r"|(?:^|[.:;,(\n]\s{0,3}|\b(?:i|we) )(?:cannot|can'?t|could not|couldn'?t|unable to)"
+    r" (?:see|view|access|watch|open|load|play|process) (?:the|any|this|your)"
+    r" (?:video|clip|image|picture|footage|frame)"
+    r"|\bno (?:video|clip|image|footage|media|frame)s? (?:(?:was|were|is|are|has been|have been) )?"
+    r"(?:provided|attached|given|available|uploaded|supplied|included|shared)"
 )
-# Every text with such a phrase holds one of these.
-_UNDECIDED_SIGNS: Final = (
-    *("determined", "verified", "confirmed", "assessed", "le to ", "information", "certain"),
-    *("t sure", "unsure", "unclear", "festgestellt", "beurteilt", "bestimmt"),
-    *("impossible de ", "se puede "),
+# Every text with such a phrase has one of these words, or one of each of the two sets below.
+_UNDECIDED_WORDS: Final = frozenset(
+    {"determined", "verified", "confirmed", "assessed", "determine", "verify", "confirm", "tell"}
+    | {"assess", "judge", "information", "certain", "sure", "uncertain", "unsure", "unclear"}
+    | {"festgestellt", "beurteilt", "bestimmt", "déterminer", "dire", "vérifier", "determinar"}
+    | {"verificar", "saber", "provided", "attached", "given", "available", "uploaded", "supplied"}
+    | {"included", "shared"}
 )
+_INABILITIES: Final = frozenset({"cannot", "can", "cant", "could", "couldn", "couldnt", "unable"})
+_MEDIA: Final = frozenset({"video", "clip", "image", "picture", "footage", "frame"})
 # Japanese and Chinese write no spaces between words.
 _REFUSALS_CJK: Final = ("申し訳", "すみません", "抱歉", "对不起", "无法")
 _UNDECIDED_CJK: Final = (
@@ -132,9 +149,9 @@ def is_unsure(text: str) -> bool:
 def has_refusal(text: str) -> bool:
     """Tell whether any sentence of a text refuses, or says that there is no telling."""
     lower = text.lower()
-    if _is_undecided(lower):
+    words = frozenset(split_words(lower))
+    if _is_undecided(lower, words):
         return True
-    words = split_words(lower)
     if _REFUSAL_WORDS.isdisjoint(words) and not any(sign in lower for sign in _REFUSALS_CJK):
         return False
     return any(_REFUSAL.match(it) for it in _SENTENCE_END.split(lower) if it and not it.isspace())
@@ -162,7 +179,7 @@ def refuse_nonsense(text: str) -> frozenset[str]:
     lower = text.lower()
     words = split_words(lower)
     different = frozenset(words)
-    if is_refusal(text) or _is_undecided(lower):
+    if is_refusal(text) or _is_undecided(lower, different):
         raise refused(text)
     if _is_loop(lower, words, different):
         raise degenerate(text)
@@ -179,14 +196,27 @@ def refused(text: str) -> RefusedAnswer:
     return RefusedAnswer(f"the model says that it cannot tell. Raw response: {quoted(text)}")
 
 
+def unparsable(text: str) -> UnparsableAnswer:
+    """Build the error for an answer without a verdict, worded as VSS words it."""
+    return UnparsableAnswer(f"not in expected YES/NO format. Raw response: {quoted(text)}")
+
+
+def contradictory(text: str) -> ContradictoryAnswer:
+    """Build the error for an answer that says both."""
+    return ContradictoryAnswer(f"it says both yes and no. Raw response: {quoted(text)}")
+
+
 def degenerate(text: str) -> DegenerateAnswer:
     """Build the error for an answer that got out of hand."""
     return DegenerateAnswer(f"it repeats itself or is garbage. Raw response: {quoted(text)}")
 
 
-def _is_undecided(lower: str) -> bool:
+def _is_undecided(lower: str, words: frozenset[str]) -> bool:
     """Tell whether a text says anywhere that there is no telling."""
-    if any(sign in lower for sign in _UNDECIDED_SIGNS) and _UNDECIDED.search(lower):
+    may_say = not words.isdisjoint(_UNDECIDED_WORDS) or not (
+        words.isdisjoint(_INABILITIES) or words.isdisjoint(_MEDIA)
+    )
+    if may_say and _UNDECIDED.search(lower):
         return True
     return not lower.isascii() and any(sign in lower for sign in _UNDECIDED_CJK)
 

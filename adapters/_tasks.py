@@ -9,20 +9,32 @@ where the prompt spoke of pixels.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import json_repair
 
-from adapters._nonsense import degenerate, is_garbage, is_unsure, quoted, refuse_nonsense, refused
+from adapters._nonsense import (
+    degenerate,
+    is_garbage,
+    is_unsure,
+    plain,
+    quoted,
+    refuse_nonsense,
+    refused,
+)
 from sidecar.errors import DegenerateAnswer, TruncatedAnswer, UnparsableAnswer
 from sidecar.model import AnswerShape, Box, Interval, Point
 
 _CLOCK: Final = re.compile(
-    r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:))?(?P<m>\d{1,3}):(?P<s>[0-5]?\d(?:\.\d{1,3})?)", re.ASCII
+    r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:))?(?P<m>\d{1,3}):(?P<s>[0-5]?\d(?:[.,]\d{1,3})?)", re.ASCII
 )
-_SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s?(?:s|sec|seconds)?", re.ASCII)
+_SECONDS: Final = re.compile(
+    r"(\d{1,9}(?:\.\d{1,9})?)\s?(?:s|sec|secs|seconds?)?\.?", re.ASCII | re.IGNORECASE
+)
+# The processors of the Qwen3-VL line write times into prompts as "<1.5 seconds>".
+_AROUND_TIME: Final = " \t\n<>[]()"
 _MINUTES_AN_HOUR: Final = 60
 _SECONDS_A_MINUTE: Final = 60
 _START_KEYS: Final = ("start", "start_time")
@@ -52,23 +64,23 @@ class Listed:
         items: the objects of the list.
         holder: that object; None when there is only the list.
         is_beside: whether that object stands beside the list, so that only a verdict explains it.
-        around: the text outside of all JSON.
+        pieces: the texts before, between and after the JSON.
     """
 
     items: tuple[Mapping[str, Any], ...]
     holder: Mapping[str, Any] | None
     is_beside: bool
-    around: str
+    pieces: tuple[str, ...]
 
 
 def parse_timestamp(value: object) -> float:
-    """Return seconds from `[h:]mm:ss[.f]` (up to three decimals), "12.5", "12.5s" or a number.
+    """Return seconds from `[h:]mm:ss[.f]`, "12.5", "12.5 seconds", those in brackets, or a number.
 
     Raises:
         UnparsableAnswer: it is none of these, or negative.
     """
     if isinstance(value, str):
-        return _written_time(value.strip())
+        return _written_time(plain(value).strip(_AROUND_TIME))
     return _number(value, least=0.0)
 
 
@@ -82,7 +94,7 @@ def find_list(text: str, shape: AnswerShape) -> Listed:
     Raises:
         AnswerError: there is no list, more than one, or one that is cut off or broken.
     """
-    values, around = _values(text)
+    values, pieces = _values(text)
     lists = [value for value in values if isinstance(value, list)]
     holders = [value for value in values if isinstance(value, dict)]
     if len(lists) > 1 or len(holders) > 1:
@@ -91,7 +103,7 @@ def find_list(text: str, shape: AnswerShape) -> Listed:
     items = lists[0] if lists else _items_in(holder or {}, shape)
     if not all(isinstance(item, dict) for item in items):
         raise UnparsableAnswer(f"it is not a list of objects. Raw response: {quoted(text)}")
-    return Listed(tuple(items), holder, bool(lists and holders), around)
+    return Listed(tuple(items), holder, bool(lists and holders), pieces)
 
 
 def read_timeline(items: Sequence[Mapping[str, Any]]) -> tuple[Interval, ...]:
@@ -136,7 +148,7 @@ def _written_time(text: str) -> float:
         hours, minutes = int(clock["h"] or 0), int(clock["m"])
         if clock["h"] is None or minutes < _MINUTES_AN_HOUR:
             seconds = (hours * _MINUTES_AN_HOUR + minutes) * _SECONDS_A_MINUTE
-            return seconds + float(clock["s"])
+            return seconds + float(clock["s"].replace(",", "."))
     bare = _SECONDS.fullmatch(text)
     if bare is None:
         raise UnparsableAnswer(f"{quoted(text)} is not a time such as 01:02.50 or 62.5.")
@@ -153,6 +165,8 @@ def _interval(item: Mapping[str, Any]) -> Interval:
 
 def _box(item: Mapping[str, Any]) -> Box:
     (x1, y1, x2, y2), is_clipped = _coordinates(_required(item, _BOX_KEYS), 4)
+    if is_clipped and (x1 == x2 or y1 == y2):
+        raise UnparsableAnswer("a box lies outside of the picture; coordinates run from 0 to 1000.")
     label = _text(item, ("label",))
     return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2), label, is_clipped)
 
@@ -166,7 +180,12 @@ def _coordinates(value: object, count: int) -> tuple[list[float], bool]:
     """Return `count` numbers scaled from 0..1000 to 0..1, and whether any lay outside."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != count:
         raise UnparsableAnswer(f"{quoted(str(value))} is not a list of {count} coordinates.")
-    given = [_number(item) / _SCALE for item in value]
+    numbers = [_number(item) for item in value]
+    if all(abs(it) <= 1.0 for it in numbers) and not all(map(float.is_integer, numbers)):
+        raise UnparsableAnswer(
+            f"{quoted(str(value))} are shares of the picture; coordinates run from 0 to 1000."
+        )
+    given = [it / _SCALE for it in numbers]
     inside = [min(1.0, max(0.0, item)) for item in given]
     return inside, inside != given
 
@@ -183,20 +202,25 @@ def _number(value: object, *, least: float = -math.inf) -> float:
 
 
 def _required(item: Mapping[str, Any], names: tuple[str, ...]) -> object:
-    for name in names:
-        if name in item:
-            return item[name]
+    for value in _named(item, names):
+        return value
     raise UnparsableAnswer(f"an item has no {names[0]!r}.")
 
 
 def _text(item: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    found = (item[name] for name in names if isinstance(item.get(name), str))
+    found = (value for value in _named(item, names) if isinstance(value, str))
     return next(found, "").strip()
+
+
+def _named(item: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[Any]:
+    """Yield the values under the names, in their order, whatever the case of the keys."""
+    folded = {str(key).casefold(): value for key, value in item.items()}
+    return (folded[name] for name in names if name in folded)
 
 
 def _items_in(holder: Mapping[str, Any], shape: AnswerShape) -> list[Any]:
     """Return the one list of objects in an object, or the object itself when it is an item."""
-    if any(name in holder for name in _ITEM_KEYS[shape]):
+    if any(True for _ in _named(holder, _ITEM_KEYS[shape])):
         return [holder]
     lists = [it for it in holder.values() if isinstance(it, list)]
     lists = [it for it in lists if it and isinstance(it[0], dict)] or lists
@@ -205,13 +229,13 @@ def _items_in(holder: Mapping[str, Any], shape: AnswerShape) -> list[Any]:
     return list(lists[0])
 
 
-def _values(text: str) -> tuple[list[Any], str]:
-    """Decode the JSON values of an answer, two at most; return also the text around them."""
+def _values(text: str) -> tuple[list[Any], tuple[str, ...]]:
+    """Decode the JSON values of an answer, two at most; return also the texts around them."""
     values: list[Any] = []
-    around: list[str] = []
+    pieces: list[str] = []
     position = 0
     while (opening := _OPENING.search(text, position)) and len(values) < _MOST_VALUES:
-        around.append(text[position : opening.start()])
+        pieces.append(text[position : opening.start()])
         value, position = _decode(text, opening.start(), is_first=not values)
         values.append(value)
     if not values:
@@ -223,7 +247,7 @@ def _values(text: str) -> tuple[list[Any], str]:
         raise UnparsableAnswer(f"it holds no JSON. Raw response: {quoted(text)}")
     if opening:
         raise UnparsableAnswer(f"it holds more than one list. Raw response: {quoted(text)}")
-    return values, " ".join([*around, text[position:]])
+    return values, (*pieces, text[position:])
 
 
 def _decode(text: str, start: int, *, is_first: bool) -> tuple[Any, int]:

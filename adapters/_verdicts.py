@@ -14,135 +14,85 @@ bounded or applies to a single character class, so reading takes time linear in 
 """
 
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from adapters._announced import (
+    NOUNS,
+    NOUNS_CJK,
+    find_announced,
+    is_set_aside,
+    require_undisputed,
+)
 from adapters._nonsense import (
-    degenerate,
+    contradictory,
     has_refusal,
-    is_refusal,
     is_unsure,
     plain,
-    quoted,
     refuse_nonsense,
     refused,
     split_words,
+    unparsable,
 )
-from sidecar.errors import ContradictoryAnswer, UnparsableAnswer
+from adapters._sequels import (
+    begins_with,
+    holds_on_condition,
+    interjects,
+    require_standing,
+    takes_back,
+)
+from adapters._words import (
+    CLOSE,
+    DECORATION,
+    END,
+    LETTERS,
+    OPEN,
+    PAUSE,
+    SAID,
+    SPOKEN,
+    SPOKEN_WORD,
+    STRIPPED,
+    WORDS,
+    WRITTEN,
+    read_word,
+)
 
-SPOKEN: Final = {
-    "yes": True,
-    "no": False,
-    "はい": True,
-    "いいえ": False,
-    "いえ": False,
-    "是": True,
-    "是的": True,
-    "否": False,
-    "不是": False,
-    "不": False,
-    "ja": True,
-    "nein": False,
-    "oui": True,
-    "non": False,
-    "sí": True,
-    "si": True,
-}
-_SAID: Final = {
-    side: frozenset(word for word, it in SPOKEN.items() if it is side) for side in (True, False)
-}
-# Words that are verdicts only where nothing else is said: "True colours" is none.
-WRITTEN: Final = {
-    "confirmed": True,
-    "confirm": True,
-    "true": True,
-    "rejected": False,
-    "reject": False,
-    "false": False,
-}
-# VSS's Alert Bridge reads A as confirmed and B as rejected.
-LETTERS: Final = {"a": True, "b": False}
-WORDS: Final = {**SPOKEN, **WRITTEN, **LETTERS}
-_LONGEST_WORD: Final = 40  # characters of a verdict word with its decoration
-
-_DECORATION: Final = r"\s*_#>`\"'「」『』•\-"
-_OPEN: Final = rf"[{_DECORATION}(]{{0,20}}"
-_CLOSE: Final = r"[*_`\"'」』)]{0,8}"
-_PAUSE: Final = r"(?=[ \t]{0,8}(?:$|[.,!;:。、\n\u2013\u2014]|-\s))"
-STRIPPED: Final = " \t\r\n*_#>`\"'「」『』•-()[].,!;:。、"
-_AFTER_VERDICT: Final = " \t\r\n*_`\"'」』),.!;:。、\u2013\u2014-"
-
-
-def _alternatives(words: Mapping[str, bool]) -> str:
-    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
-
-
-_SPOKEN_WORD: Final = _alternatives(SPOKEN)
-_ANY_WORD: Final = _alternatives({**SPOKEN, **WRITTEN}) + r"|(?-i:[AB])"
-
+_AFTER_VERDICT: Final = " \t\r\n*_`\"'」』】),.!;:。、\u2013\u2014-"
 _LEAD: Final = re.compile(
-    rf"{_OPEN}(?P<word>{_SPOKEN_WORD})(?![^\W_]){_CLOSE}(?!(?<=no)\.\s{{0,3}}\d)"
-    rf"(?:{_PAUSE}|(?=\s(?:the|there|it|this|he|she|they)\b))",
+    rf"{OPEN}(?P<word>{SPOKEN_WORD}){END}{CLOSE}(?!(?<=no)\.\s{{0,3}}\d)"
+    rf"(?:{PAUSE}|(?=\s(?:the|there|it|this|he|she|they)\b))",
+    re.IGNORECASE,
+)
+# "Confirmed: a man falls." The infinitives also begin instructions.
+_WRITTEN_LEAD: Final = re.compile(
+    rf"{OPEN}(?P<word>confirmed|true|rejected|false){END}{CLOSE}{PAUSE}",
     re.IGNORECASE,
 )
 # "Looking at the clip, yes, he fell." The clause ends with what was looked at, so that a speaker
 # who corrects himself ("In the clip a man, no, a woman") says no verdict.
 _INTRODUCED: Final = re.compile(
-    r"(?:(?:well|okay|ok|sure|certainly|indeed|so)"
+    r"(?:(?:well|okay|ok|sure|certainly|indeed|so|therefore|thus|hence|overall|finally"
+    r"|in (?:conclusion|summary|short)|結論として|したがって|よって|因此|所以)"
     r"|(?:looking at|based on|judging from|judging by|according to|given|from|in"
     r"|after (?:reviewing|watching)|having (?:reviewed|watched))\s(?:\w{1,20}\s){0,5}"
     r"(?:clip|evidence|footage|frames?|images?|pictures?|recording|scene|sequence|video)"
     r"(?:\s(?:above|itself|provided|shown))?"
     r"|(?:based on|from|given) what (?:i|we) (?:can )?see)"
-    rf",{_OPEN}(?P<word>{_SPOKEN_WORD})(?![^\W_]){_CLOSE}{_PAUSE}",
+    rf"[,、]{OPEN}(?P<word>{SPOKEN_WORD}){END}{CLOSE}{PAUSE}",
     re.IGNORECASE,
 )
-_OPTION: Final = re.compile(r"[\s*_#>`\"']{0,20}(?:\((?P<one>[ABab])\)|(?P<two>[AB])[).:])(?=\s|$)")
+_OPTION: Final = re.compile(
+    rf"[{DECORATION}]{{0,20}}(?:\((?P<one>[ABab])\)|(?P<two>[AB])[).:])(?=\s|$)"
+)
 _LISTED_OPTION: Final = re.compile(r"\b([AB])[).:]")
 _LIST_CHARS: Final = 500  # from option A to option B
-_NOUNS: Final = frozenset(
-    {"answer", "verdict", "decision", "conclusion", "result", "output", "response"}
-    | {"antwort", "réponse", "respuesta"}
-)
-_NOUNS_CJK: Final = frozenset({"回答", "答え", "判定", "結論", "答案", "结论"})
-_ANNOUNCED: Final = re.compile(
-    rf"(?:\b(?:{'|'.join(sorted(_NOUNS))})|{'|'.join(sorted(_NOUNS_CJK))})"
-    rf"[*_`\"'\s]{{0,6}}(?:(?:\bis\b|\bist\b|\best\b|\bes\b|は|是)\s?:?|[:=])"
-    rf"{_OPEN}(?P<word>{_ANY_WORD})(?![^\W_]){_CLOSE}{_PAUSE}",
-    re.IGNORECASE,
-)
-_SIGNS: Final = (*_NOUNS, *_NOUNS_CJK, "boxed")
-_FINAL: Final = re.compile(r"\bfinal\s{1,3}$", re.IGNORECASE)
-_FINAL_CHARS: Final = 9
-_MOST_ANNOUNCED: Final = 32
-_BOXED: Final = re.compile(
-    rf"\\boxed\{{(?:\\text\{{)?\s{{0,3}}(?P<word>{_ANY_WORD})\s{{0,3}}\}}", re.IGNORECASE
-)
-_INTERJECTED: Final = re.compile(rf"(?:{_SPOKEN_WORD})(?![^\W_]){_CLOSE}{_PAUSE}", re.IGNORECASE)
-_BEFORE_INTERJECTED: Final = re.compile(
-    r"(?:^|[.!?。\n]|\b(?:or|and|but|actually|wait|rather|correction|aber|oder|mais|ou|pero)\b)"
-    rf"[{_DECORATION},:(]{{0,12}}$",
-    re.IGNORECASE,
-)
-_BEFORE_CHARS: Final = 24
+_LONGEST_QUESTION: Final = 300  # characters
+_MOST_LINES: Final = 500
+_SIGNS: Final = (*NOUNS, *NOUNS_CJK, "boxed")
+# Options to tick, of which a line says nothing by itself: "[x] Yes", "☐ No".
+_TICKED: Final = re.compile(r"\[[ xX]?\]|[☐☑☒◯○●◉]")
 _CONDITION: Final = re.compile(r"\b(?:if|whether|unless|not|never|cannot)\b|n't\b", re.IGNORECASE)
-_SENTENCE_END: Final = re.compile(r"[.!?。\n]")
-_TAKEN_BACK: Final = re.compile(
-    r"\W{0,8}(?:(?:wait|actually|hmm|but)\W{1,4}){0,2}(?:(?<=\W)not\b\W{0,4}$"
-    r"|(?:(?:that|this|it)\s)?(?:would be|is|was)\s(?:wrong|incorrect|false|not\s))",
-    re.IGNORECASE,
-)
-_ON_CONDITION: Final = re.compile(
-    r"\W{0,8}(?:but\s)?(?:only\s)?(?:if|unless|assuming|provided that)\b", re.IGNORECASE
-)
-# The end of the line before JSON that is not the answer: "If he falls:", "Example:".
-_SET_ASIDE: Final = re.compile(
-    r"\b(?:if|unless|would|example|instead of)\b|\bnot\W{0,4}$", re.IGNORECASE
-)
-_WINDOW: Final = 200  # characters before an announcement in which its sentence starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,39 +108,12 @@ class Reading:
     leads: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Announcement:
-    """A verdict that a noun such as "answer" announces, from `start` on."""
-
-    confirmed: bool
-    start: int
-    is_final: bool
-
-
-def read_word(text: str) -> bool | None:
-    """Return the verdict when `text` is nothing but a verdict word, else None."""
-    return WORDS.get(bare(text))
-
-
-def is_letter(text: str) -> bool:
-    """Tell whether `text` is nothing but an option letter, which may also start a sentence."""
-    return bare(text) in LETTERS
-
-
-def bare(text: str) -> str:
-    """Strip decoration and punctuation off a word and fold its case; "" for longer texts."""
-    text = text.strip(STRIPPED)
-    if len(text) > _LONGEST_WORD:
-        return ""
-    return unicodedata.normalize("NFKC", text).strip(STRIPPED).casefold()
-
-
 def read_prose(text: str, *, opening: bool = True) -> Reading:
     """Find the one verdict of an answer.
 
     Args:
         text: the answer without thinking tags and JSON.
-        opening: whether a verdict at the very start counts; not in a train of thought.
+        opening: whether a verdict before the end counts; not in a train of thought.
 
     Raises:
         UnparsableAnswer: there is none.
@@ -203,18 +126,26 @@ def read_prose(text: str, *, opening: bool = True) -> Reading:
     if word is not None:
         return Reading(word, leads=True)
     words = refuse_nonsense(text)
-    announced = _announced(text, words)
+    if ("[" in text or not text.isascii()) and _TICKED.search(text):
+        raise unparsable(text)
+    announced = find_announced(text, words)
+    if not opening:
+        announced = [it for it in announced if not text[it.end :].strip(STRIPPED)]
     final = [it for it in announced if it.is_final]
+    for it in final or announced:
+        require_undisputed(text, words, it)
     if final:
         verdict = _agreed(text, {it.confirmed for it in final})
         return Reading(verdict, text[: final[-1].start].strip())
-    lead = _lead(text) if opening else None
+    lead = _lead(text, words) if opening else None
     ending, before = _last_line(text)
     found = {it.confirmed for it in announced}
     if ending is not None:
-        found.add(ending)
+        found |= {ending} | _bare_lines(text, words)
     if lead is not None:
-        found |= {lead.confirmed} | _interjected(lead, words)
+        found.add(lead.confirmed)
+        if interjects(lead.description, words, verdict=not lead.confirmed):
+            raise contradictory(text)
     verdict = _agreed(text, found)
     if lead is not None:
         return lead
@@ -227,7 +158,8 @@ def may_decide(text: str) -> bool:
     lower = text.lower()
     return (
         any(sign in lower for sign in _SIGNS)
-        or any(pattern.match(text) for pattern in (_LEAD, _INTRODUCED, _OPTION))
+        or "?" in text
+        or any(pattern.match(text) for pattern in (_LEAD, _WRITTEN_LEAD, _INTRODUCED, _OPTION))
         or read_word(text.partition("\n")[0]) is not None
         or read_word(text.rpartition("\n")[2]) is not None
     )
@@ -245,25 +177,21 @@ def require_meant(pieces: tuple[str, ...], text: str) -> None:
         RefusedAnswer: it comes with a refusal.
         ContradictoryAnswer: it is taken back.
     """
-    said = [plain(piece).strip() for piece in pieces]
-    for before, after in pairwise(said):
-        line = before[-_WINDOW:].rpartition("\n")[2]
-        if _SET_ASIDE.search(_SENTENCE_END.split(line)[-1]):
-            raise unparsable(text)
-        if _TAKEN_BACK.match(after):
-            raise contradictory(text)
+    said = [plain(piece) for piece in pieces]
     if any(has_refusal(piece) for piece in said if piece):
         raise refused(text)
+    for before, after in pairwise(said):
+        if is_set_aside(before) or _goes_on_with_if(after):
+            raise unparsable(text)
+        if takes_back(after.lstrip(), verdict=True):
+            raise contradictory(text)
 
 
-def unparsable(text: str) -> UnparsableAnswer:
-    """Build the error for an answer without a verdict, worded as VSS words it."""
-    return UnparsableAnswer(f"not in expected YES/NO format. Raw response: {quoted(text)}")
-
-
-def contradictory(text: str) -> ContradictoryAnswer:
-    """Build the error for an answer that says both."""
-    return ContradictoryAnswer(f"it says both yes and no. Raw response: {quoted(text)}")
+def interjected(text: str) -> set[bool]:
+    """Return the verdicts that a text interjects: "on second thought, no"."""
+    text = plain(text)
+    words = frozenset(split_words(text.lower()))
+    return {side for side in (True, False) if interjects(text, words, verdict=side)}
 
 
 def _agreed(text: str, found: set[bool]) -> bool:
@@ -278,64 +206,40 @@ def _meaning(match: re.Match[str]) -> bool:
     return WORDS[match["word"].casefold()]
 
 
-def _announced(text: str, words: frozenset[str]) -> list[_Announcement]:
-    """List announcements that hold without a condition, the boxed ones last."""
-    lower = text.lower()
-    nouns = _NOUNS & words
-    if not lower.isascii():
-        nouns |= {noun for noun in _NOUNS_CJK if noun in lower}
-    found = []
-    for start in sorted(start for noun in nouns for start in _occurrences(lower, noun)):
-        match = _ANNOUNCED.match(text, start)
-        if match is None:
-            continue
-        final = _FINAL.search(text, max(0, start - _FINAL_CHARS), start)
-        begun = final.start() if final else start
-        if not _is_conditional(text, begun):
-            found.append(_Announcement(_meaning(match), begun, is_final=final is not None))
-        if len(found) > _MOST_ANNOUNCED:
-            raise degenerate(text)
-    boxed = _BOXED.finditer(text) if "boxed" in words else ()
-    return found + [_Announcement(_meaning(it), it.start(), is_final=True) for it in boxed]
-
-
-def _occurrences(text: str, word: str) -> Iterator[int]:
-    """Yield where a word occurs, also inside of others."""
-    start = text.find(word)
-    while start >= 0:
-        yield start
-        start = text.find(word, start + 1)
-
-
-def _is_conditional(text: str, start: int) -> bool:
-    """Tell whether the sentence up to `start` makes what follows hypothetical or denies it."""
-    sentence = _SENTENCE_END.split(text[max(0, start - _WINDOW) : start])[-1]
-    return _CONDITION.search(sentence) is not None
-
-
-def _lead(text: str) -> Reading | None:
+def _lead(text: str, words: frozenset[str]) -> Reading | None:
     """Read a verdict at the very start."""
     text = text.strip()
     first = text.partition("\n")[0]
     word = read_word(first)
     if word is not None:
-        return _followed(text, word, len(first))
-    spoken = _LEAD.match(text)
+        return _followed(text, word, first, len(first))
+    spoken = _LEAD.match(text) or _written_lead(text, words)
     if spoken is not None:
-        return _followed(text, _meaning(spoken), spoken.end())
+        return _followed(text, _meaning(spoken), spoken["word"], spoken.end())
     introduced = _INTRODUCED.match(text)
-    if introduced is not None and not _is_conditional(text, introduced.start("word")):
+    if introduced is not None and not _CONDITION.search(text, 0, introduced.start("word")):
         return _introduced(text, introduced)
     option = _OPTION.match(text)
-    if option is None:
+    return _asked(text) if option is None else _option(text, option)
+
+
+def _written_lead(text: str, words: frozenset[str]) -> re.Match[str] | None:
+    """Find "Rejected: ..." at the start, unless the opposite stands anywhere."""
+    found = _WRITTEN_LEAD.match(text)
+    if found is None:
         return None
-    if _lists_options(text):
+    opposite = not _meaning(found)
+    others = {word for word, side in WRITTEN.items() if side is opposite} | SAID[opposite]
+    return found if words.isdisjoint(others) else None
+
+
+def _option(text: str, match: re.Match[str]) -> Reading:
+    """Read "(A) Possible", unless both options are listed or its text says the opposite."""
+    letter = match["one"] or match["two"]
+    verdict, rest = LETTERS[letter.casefold()], text[match.end() :]
+    if _lists_options(text) or begins_with(rest, verdict=not verdict):
         raise contradictory(text)
-    letter = option["one"] or option["two"]
-    reading = _followed(text, LETTERS[letter.casefold()], option.end())
-    named = read_word(reading.description)
-    _agreed(text, {reading.confirmed} | (set() if named is None else {named}))
-    return reading
+    return _followed(text, verdict, letter, match.end())
 
 
 def _lists_options(text: str) -> bool:
@@ -349,37 +253,49 @@ def _lists_options(text: str) -> bool:
     return False
 
 
-def _interjected(lead: Reading, words: frozenset[str]) -> set[bool]:
-    """Return the opposite of the verdict at the start when it is interjected after it."""
-    text = lead.description
-    lower = text.lower()
-    for word in words & _SAID[not lead.confirmed]:
-        for start in _occurrences(lower, word):
-            before = max(0, start - _BEFORE_CHARS)
-            if _INTERJECTED.match(text, start) and _BEFORE_INTERJECTED.search(text, before, start):
-                return {not lead.confirmed}
-    return set()
-
-
 def _introduced(text: str, match: re.Match[str]) -> Reading | None:
     """Read a verdict after an introductory clause, unless another verdict word stands anywhere."""
     if sum(word in SPOKEN for word in split_words(text.lower())) > 1:
         return None
-    reading = _followed(text, _meaning(match), match.end())
+    reading = _followed(text, _meaning(match), match["word"], match.end())
     return Reading(reading.confirmed, text)
 
 
-def _followed(text: str, verdict: bool, end: int) -> Reading:
+def _asked(text: str) -> Reading | None:
+    """Read the answer to a single question that is repeated before it: "Did he fall? No"."""
+    question, mark, answer = text[:_LONGEST_QUESTION].partition("?")
+    answer += text[_LONGEST_QUESTION:]
+    if not mark or "?" in answer or not SPOKEN.keys().isdisjoint(split_words(question.lower())):
+        return None
+    answer = answer.lstrip()
+    spoken = _LEAD.match(answer)
+    if spoken is None:
+        return None
+    reading = _followed(answer, _meaning(spoken), spoken["word"], spoken.end())
+    return Reading(reading.confirmed, reading.description)
+
+
+def _followed(text: str, verdict: bool, word: str, end: int) -> Reading:
+    """Read a verdict at the start, unless what follows takes it back."""
     rest = text[end:]
-    if _TAKEN_BACK.match(rest):
-        raise contradictory(text)
-    if is_refusal(rest):
-        raise refused(text)
-    if _ON_CONDITION.match(rest):
-        raise unparsable(text)
+    require_standing(text, verdict, word, rest)
     return Reading(verdict, rest.lstrip(_AFTER_VERDICT).rstrip(), leads=True)
+
+
+def _goes_on_with_if(after: str) -> bool:
+    """Tell whether the line on which JSON ends goes on with a condition."""
+    after = after.lstrip(" \t`'\"")
+    return after[:1].islower() and holds_on_condition(after)
 
 
 def _last_line(text: str) -> tuple[bool | None, str]:
     before, _, last = text.rstrip().rpartition("\n")
     return read_word(last), before.strip()
+
+
+def _bare_lines(text: str, words: frozenset[str]) -> set[bool]:
+    """Return what lines say that are nothing but a verdict, if both sides may be among them."""
+    if len({WORDS[word] for word in words if word in WORDS}) < len(SAID):
+        return set()
+    said = (read_word(line) for line in text.splitlines()[:_MOST_LINES])
+    return {side for side in said if side is not None}

@@ -79,7 +79,7 @@ def run_face(port: int, upstream: int, folder: str) -> None:
     )
     verifier, http = build(settings).verifier, FastAPI()
     chats = Chats(
-        routing=verifier.routing,
+        switchboard=verifier.switchboard,
         asker=verifier.asker,
         media=ChatMedia(verifier.clips, settings.media.max_bytes),
         clock=verifier.clock,

@@ -26,6 +26,19 @@ VOCABULARY = (
     "puddle marking corner edge exit stairs railing platform crane hook chain belt machine panel"
 )
 
+JAPANESE = (
+    "作業員 が フォークリフト の 近く で 転倒 し 床 に 倒れ て います 周囲 他 人 は "
+    "いません 赤い 箱 棚 通路"
+)
+
+
+def japanese(size: int) -> str:
+    """Write Japanese sentences of about as many bytes, always the same ones."""
+    source, words, text = random.Random(size), JAPANESE.split(), ""
+    while len(text.encode()) < size:
+        text += "".join(source.choices(words, k=12)) + "。"
+    return text
+
 
 def prose(size: int) -> str:
     """Write sentences of as many characters, always the same ones."""
@@ -43,6 +56,7 @@ def usual() -> dict[str, str]:
         "bare word": "yes",
         "thinking, then prose": f"<think>\n{prose(1000)}\n</think>\n\nYes, {prose(1000)}",
         "prose": f"Yes, {prose(2000)}",
+        "prose, Japanese": f"はい、{japanese(2000)}",
         "JSON": json.dumps(said),
         "JSON, fenced": f"```json\n{json.dumps(said, indent=2)}\n```",
     }
@@ -83,6 +97,10 @@ def hostile() -> dict[str, str]:
             "\\boxed{yes}",
             "\uff39\uff45\uff53。",
             "はい、",
+            "Therefore, yes. ",
+            "so the answer is ",
+            "答え",
+            "✅",
         ),
     ]
     answers = {repr(it): (it * HOSTILE_CHARS)[:HOSTILE_CHARS] for it in repeated}

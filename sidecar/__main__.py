@@ -18,16 +18,28 @@ from rich.markup import escape
 from rich.table import Table
 
 from sidecar import __version__
+from sidecar.ab.cli import ab
+from sidecar.audit import of_command
+from sidecar.cli_keys import keys
 from sidecar.contract.body import parse_json_object
-from sidecar.contract.enrich import enrich
+from sidecar.contract.bridge import is_bridge_alert
+from sidecar.contract.enrich import document_of
 from sidecar.core.intake import kind_of
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.hw.commands import hw
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
 from sidecar.preflight.commands import preflight
-from sidecar.settings import FILE_VARIABLE, Settings
+from sidecar.redaction import redact
+from sidecar.settings import (
+    FILE_VARIABLE,
+    AbSettings,
+    LogSettings,
+    RedisLedgerSettings,
+    Settings,
+)
 from sidecar.vss.loading import describe_settings, load_settings, log_remarks
 
+EXIT_DEFECT: Final = 1
 EXIT_FAILED_VERIFICATION: Final = 4
 EXIT_WRONG_USE: Final = 2
 EXIT_NO_START: Final = 3
@@ -44,8 +56,10 @@ cli = typer.Typer(
 )
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
+cli.add_typer(ab, name="ab")
 cli.add_typer(hw, name="hw")
 cli.command()(preflight)
+cli.add_typer(keys, name="keys")
 
 _errors = Console(stderr=True)
 _output = Console(soft_wrap=True)
@@ -76,6 +90,10 @@ def _common(
     del version  # printed before anything else is looked at
     if settings is not None:
         os.environ[FILE_VARIABLE] = str(settings)
+    from sidecar.observe.log import configure_logging
+
+    # what commands print on standard output is theirs alone
+    configure_logging(LogSettings(level="warning", format="console"))
 
 
 @cli.command()
@@ -89,7 +107,8 @@ def serve(as_json: AsJson = False) -> None:
     configure_logging(log)
     log_remarks()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _run(run_service(settings))
+    if not _run(run_service(settings)):
+        raise typer.Exit(EXIT_DEFECT)
 
 
 @cli.command()
@@ -110,7 +129,7 @@ def verify(
         raw = _with_media(raw, media)
     with tempfile.TemporaryDirectory() as folder:
         verdict = _run(_verify_once(_for_one_event(Path(folder), media, arm), raw))
-    document = enrich(verdict)
+    document = document_of(verdict)
     print(_dumps(document, indent=not as_json))
     if verdict.error is not None:
         raise typer.Exit(EXIT_FAILED_VERIFICATION)
@@ -199,7 +218,7 @@ def probe(
     from sidecar.core.dialect_text import describe_dialect
     from sidecar.outside.probe import probe_dialect
 
-    with _errors.status(f"Asking {url}"):
+    with _errors.status(f"Asking {redact(url)}"):
         dialect = _run(probe_dialect(url, api_key, timeout_s))
     described = describe_dialect(dialect)
     if as_json:
@@ -214,6 +233,7 @@ def probe(
 
 @cli.command("mock-vlm")
 def mock_vlm(
+    *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     model: Annotated[str, typer.Option(help="Model id to serve.")] = "nvidia/cosmos-reason2-8b",
@@ -222,17 +242,22 @@ def mock_vlm(
     answers: Annotated[
         Path | None, typer.Option(help="JSON list of scripted answers, used in turn.", exists=True)
     ] = None,
+    personality: Annotated[
+        Path | None, typer.Option(help="JSON of known events and error rates.", exists=True)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the random latency.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Serve an OpenAI-compatible model that answers from a script, for tests and load runs."""
     from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer, answers_from_json
+    from sidecar.testing.personality import personality_from_json
 
     options = MockVlmOptions(
         model_id=model,
         latency_ms=latency_ms,
         latency_sd_ms=latency_sd_ms,
         answers=answers_from_json(answers.read_text()) if answers else (ScriptedAnswer(),),
+        choose=personality_from_json(personality.read_text()) if personality else None,
         seed=seed,
     )
 
@@ -276,12 +301,14 @@ def list_dead_letters(
 def replay_dead_letters(
     ids: Annotated[list[int] | None, typer.Argument(help="Ids to deliver again.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Deliver all again.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Schedule deliveries again; the running service picks them up within a second."""
     if not ids and not everything:
         raise SettingsError("Name the ids to replay, or give --all.")
-    count = _run(_with_ledger(lambda ledger: ledger.replay(ids or None)))
+    by = of_command(reason)
+    count = _run(_with_ledger(lambda ledger: ledger.replay(ids or None, by)))
     print(_dumps({"scheduled": count}) if as_json else f"{count} scheduled.")
 
 
@@ -300,10 +327,11 @@ async def _with_ledger(visit: Any) -> Any:
 def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
     """Take the user's settings, with a ledger that is thrown away."""
     settings = load_settings()
-    ledger = settings.ledger.model_copy(update={"path": folder / "ledger.db"})
+    nowhere = {"path": folder / "ledger.db", "redis": RedisLedgerSettings()}
+    ledger = settings.ledger.model_copy(update=nowhere)
     sections: dict[str, Any] = {"ledger": ledger}
     if arm:
-        sections["ab"] = settings.ab.model_copy(update={"primary": arm})
+        sections["ab"] = AbSettings(primary=arm)
     if media:
         roots = (*settings.media.allowed_roots, media.resolve().parent)
         sections["media"] = settings.media.model_copy(update={"allowed_roots": roots})
@@ -311,6 +339,8 @@ def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
 
 
 def _with_media(raw: dict[str, Any], media: Path) -> dict[str, Any]:
+    if is_bridge_alert(raw):
+        return {**raw, "video_path": str(media.resolve())}
     info = raw.get("info")
     kept = dict(info) if isinstance(info, Mapping) else {}
     kept.pop("media_urls", None)
@@ -325,7 +355,7 @@ async def _verify_once(settings: Settings, raw: dict[str, Any]) -> Verdict:
         await app.prepare()
         event = app.service.intake.read(raw, kind_of(raw))
         with _errors.status(f"Asking {settings.ab.primary}"):
-            return await app.verifier.verify(event)
+            return await app.decider.verify(event)
     finally:
         await app.close()
 
@@ -393,8 +423,10 @@ def _plain(value: object) -> object:
     if isinstance(value, SecretStr):
         return "***" if value.get_secret_value() else ""
     if isinstance(value, tuple):
-        return [str(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+        return [redact(str(item)) for item in value]
+    if isinstance(value, int | float | bool | None):
+        return value
+    return redact(str(value))
 
 
 def _dumps(value: object, *, indent: bool = False) -> str:

@@ -12,20 +12,27 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from sidecar.arms import AbParts, build_ab, build_routing
 from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
 from sidecar.core.families import check_family
 from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
+from sidecar.core.gate import find_exposures
 from sidecar.core.intake import Intake
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
+from sidecar.core.routing import ArmsInForce, Routing, Switchboard
+from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
 from sidecar.core.tracing import UNTRACED, TracedClips
-from sidecar.core.verify import Verifier
+from sidecar.core.verify import Verifier, Verifies
+from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
+from sidecar.doors.http_tls import build_context
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
+from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
@@ -37,26 +44,37 @@ from sidecar.parts import (
     Closes,
     RealtimeParts,
     body_limits,
+    build_access,
+    build_bridge,
     build_chats,
     build_doors,
     build_realtime,
     build_review,
-    build_routing,
+    build_reviewer,
     build_sinks,
     build_store,
     build_tracer,
+    build_websocket,
+    plan_deliveries,
     seed_prompts,
     with_inline,
 )
 from sidecar.ports import Door, Ledger, Part, PromptBook
-from sidecar.settings import Settings
+from sidecar.settings import SecuritySettings, Settings
+from sidecar.work.arms_watch import ArmsWatch
 from sidecar.work.canary import Canary
+from sidecar.work.crew import Crew
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.outbox import Outbox
 from sidecar.work.rtvi_watch import RtviWatch
 
 LEVELS_EVERY_S: Final = 2.0
 CONNECTION_GRACE_S: Final = 2
+STALLED_MS: Final = 60_000
+"""A connection whose other end takes nothing for so long is cut off, where the system can do it;
+else who never reads would keep a socket and what was written to it for as long as it likes."""
+CLIENT_FRAME_BYTES: Final = 65_536
+"""Clients of the WebSocket send a few words."""
 
 _log = structlog.get_logger()
 
@@ -66,6 +84,9 @@ class App:
     """Everything that runs, wired once by `build`.
 
     Attributes:
+        crew: what must not end while the service runs.
+        verifier: decides what the alert types ask about.
+        decider: decides everything.
         owned: what `stop` closes, in this order.
     """
 
@@ -73,6 +94,8 @@ class App:
     plugins: Plugins
     service: Service
     verifier: Verifier
+    ab: AbParts
+    decider: Verifies
     dispatcher: Dispatcher
     outbox: Outbox
     doors: tuple[Door, ...]
@@ -82,6 +105,7 @@ class App:
     ledger: Ledger
     prompts: PromptBook
     meter: PrometheusMeter
+    crew: Crew
     owned: tuple[Closes, ...]
 
     async def prepare(self) -> None:
@@ -94,62 +118,85 @@ class App:
         """
         await seed_prompts(self.prompts, self.settings)
         self.plugins.check(await self.prompts.list())
-        await self._meet_model()
+        await self.ab.arms.restore()
+        await self._meet_models()
         recovered = await self.ledger.recover()
         if recovered:
             _log.info("recovered", undecided=recovered)
+        for risk in await self.ledger.risks():
+            _log.warning("ledger_risk", detail=risk)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Verify and deliver while the context lasts; then stop in order, within the grace."""
-        outbox = asyncio.create_task(self.outbox.run())
-        levels = asyncio.create_task(self._observe_levels())
-        dispatch = asyncio.create_task(self.dispatcher.run())
-        doors = [asyncio.create_task(door.run()) for door in self.doors]
-        looks = [asyncio.create_task(look.run()) for look in self._looks()]
+        self.crew.start("outbox", self.outbox.run())
+        self.crew.start("levels", self._observe_levels())
+        self.crew.start("dispatcher", self.dispatcher.run())
+        self.crew.start("aside", self.ab.aside.run())
+        sources = {type(it).__name__: it.run() for it in (*self.doors, *self._looks())}
+        for name, work in sources.items():
+            self.crew.start(name, work)
         try:
             yield
         finally:
-            await asyncio.gather(*map(_cancel, (*doors, *looks)))
-            await _cancel(dispatch)
+            await self.crew.stop(*sources)
+            await self.crew.stop("dispatcher")
             await self.dispatcher.stop(self.settings.http.shutdown_grace_s)
-            await _cancel(levels)
-            await _cancel(outbox)
+            await self.crew.stop("aside")
+            await self.ab.aside.stop()
+            await self.crew.stop()
 
     async def close(self) -> None:
         """Release everything."""
         for part in self.owned:
             await part.close()
 
-    def _looks(self) -> Iterator[Canary | RtviWatch]:
-        """Yield what looks after the servers while the service runs."""
+    def _looks(self) -> Iterator[ArmsWatch | Canary | RtviWatch]:
+        """Yield what looks after the arms and servers while the service runs."""
+        yield ArmsWatch(self.ab.arms)
         if self.settings.canary.enabled:
             yield self.canary
         if self.realtime.watch:
             yield self.realtime.watch
 
-    async def _meet_model(self) -> None:
+    async def _meet_models(self) -> None:
         """Refuse to start with a model of the wrong family; a server that is away is no reason."""
-        routing = self.verifier.routing
-        arm = routing.arms[routing.primary]
-        problem = await arm.backend.ping()
-        if problem:
-            _log.warning("model_server_away", arm=arm.name, detail=problem)
-            return
-        try:
-            model = await arm.backend.model()
-            check_family(model, arm.name, arm.adapter.profile, routing.families)
-        except VlmError as error:
-            _log.warning("model_server_away", arm=arm.name, detail=error.detail)
-        except ModelMismatch as error:
-            raise SettingsError(error.detail) from error
+        routing = self.verifier.switchboard.current
+        await asyncio.gather(*(_meet(routing, name) for name in routing.policy.named))
 
     async def _observe_levels(self) -> None:
         while True:
             with suppress(StoreUnavailable):
                 backlog = await self.ledger.backlog()
-                self.meter.observe(backlog=backlog, in_flight=self.service.slots.taken)
+                self.meter.observe(
+                    backlog=backlog,
+                    queued=self.dispatcher.queued,
+                    in_flight=self.service.slots.taken,
+                )
+            self._observe_endpoints()
             await asyncio.sleep(LEVELS_EVERY_S)
+
+    def _observe_endpoints(self) -> None:
+        for arm in self.ab.arms.switchboard.current.arms.values():
+            for it in arm.vitals.endpoints:
+                is_left_out = it.breaker is Breaker.OPEN
+                self.ab.meter.endpoint(
+                    arm.name, it.place, in_flight=it.in_flight, is_left_out=is_left_out
+                )
+
+
+async def _meet(routing: Routing, name: str) -> None:
+    arm = routing.arms[name]
+    problem = await arm.backend.ping()
+    if problem:
+        _log.warning("model_server_away", arm=name, detail=problem)
+        return
+    try:
+        check_family(await arm.backend.model(), name, arm.adapter.profile, routing.families)
+    except VlmError as error:
+        _log.warning("model_server_away", arm=name, detail=error.detail)
+    except ModelMismatch as error:
+        raise SettingsError(error.detail) from error
 
 
 def build(settings: Settings) -> App:
@@ -163,19 +210,23 @@ def build(settings: Settings) -> App:
     tracer = build_tracer(settings.trace)
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock, tracer)
+    switchboard = Switchboard(routing)
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
     def hear_of_others() -> None:
-        submitted.ring()
+        dispatcher.look_again()
         feed.miss()
         outbox.notify()
+
+    def announce(event: VerifyEvent) -> None:
+        websocket.announce(event)
 
     store = build_store(settings.ledger, clock, hear_of_others)
     ledger, prompts = store.ledger, store.prompts
     fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
-    sinks = build_sinks(settings.sinks, clock, tracer)
+    sinks = build_sinks(settings.sinks, settings.bridge, clock, tracer)
     intake = Intake(settings.vst.ignore_event_media)
     asker = Asker(
         sampler,
@@ -185,7 +236,7 @@ def build(settings: Settings) -> App:
         ask_again=settings.verify.ask_again and plugins.parser is None,
     )
     verifier = Verifier(
-        routing=routing,
+        switchboard=switchboard,
         prompts=prompts,
         clips=clips if tracer is UNTRACED else TracedClips(clips, tracer),
         asker=asker,
@@ -195,29 +246,42 @@ def build(settings: Settings) -> App:
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
     )
+    ab = build_ab(
+        settings, verifier, intake, store, lambda: dispatcher.has_line, clock, meter.registry
+    )
+    reviewer = build_reviewer(settings, switchboard, asker, clock, meter.registry)
+    decider = build_bridge(settings, reviewer, verifier, recorder)
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
+    scheduler = Scheduler(
+        settings.scheduling,
+        clock,
+        settings.verify.max_in_flight,
+        lambda event: cost_of(event, switchboard.current.lead.plan),
+    )
     dispatcher = Dispatcher(
         ledger,
         intake,
-        verifier,
+        decider,
         meter,
-        sinks=[sink.name for sink in sinks],
+        scheduler,
+        clock,
+        sinks_of=plan_deliveries(sinks, settings.bridge).sinks_of,
         slots=slots,
         submitted=submitted,
         feed=feed,
         to_deliver=outbox.notify,
+        aside=ab.aside.take,
         max_attempts=settings.ledger.max_attempts,
         tracer=tracer,
     )
-    primary = routing.arms[routing.primary]
     canary = Canary(
-        primary, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
+        switchboard, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
     )
     realtime = build_realtime(settings, store.rules, meter.registry, clock)
     parts: dict[str, Part] = {
         "ledger": ledger,
         "media": clips,
-        f"arm {routing.primary}": primary.backend,
+        "arms": ArmsInForce(switchboard),
     }
     if settings.canary.enabled:
         parts["canary"] = canary
@@ -234,20 +298,33 @@ def build(settings: Settings) -> App:
         clock=clock,
         meter=meter,
         slots=slots,
+        has_line=lambda: dispatcher.has_line,
         begin=dispatcher.begin,
         submitted=submitted,
         feed=feed,
+        announce=announce,
         tracer=tracer,
     )
-    doors = build_doors(settings, service, verifier, clock)
-    parts.update(doors.by_name)
+    websocket = build_websocket(settings, service, meter.registry)
+    access = build_access(settings, meter.registry, clock)
+    doors = build_doors(settings, service, decider, ab.arms, access.rpc, clock)
+    reading: dict[str, Door] = {**doors.by_name}
+    if settings.websocket.enabled:
+        reading["door websocket"] = websocket
+    parts.update(reading)
     faces = Faces(
         realtime=realtime.api,
-        review=build_review(settings, routing, asker, service, meter.registry),
+        review=build_review(settings, reviewer, service),
+        websocket=websocket,
         chats=build_chats(settings, verifier, clips, clock),
         registry=meter.registry,
         parsers=plugins.functions,
         limits=body_limits(settings),
+        audit=store.audit,
+        arms=ab.face,
+        comparing=ab.comparing,
+        comparisons=ab.comparisons,
+        access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
@@ -265,25 +342,33 @@ def build(settings: Settings) -> App:
         plugins=plugins,
         service=service,
         verifier=verifier,
+        ab=ab,
+        decider=decider,
         dispatcher=dispatcher,
         outbox=outbox,
-        doors=tuple(doors.by_name.values()),
+        doors=tuple(reading.values()),
         faces=faces,
         realtime=realtime,
         canary=canary,
         ledger=ledger,
         prompts=prompts,
         meter=meter,
+        crew=Crew(),
         owned=owned,
     )
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings) -> bool:
     """Run until a signal says stop.
+
+    Returns:
+        False when a defect ended it.
 
     Raises:
         SettingsError: the service cannot start as configured.
     """
+    for exposure in find_exposures(settings):
+        raise exposure
     listening = _listen(settings.http.host, settings.http.port)
     app = build(settings)
     try:
@@ -293,19 +378,42 @@ async def serve(settings: Settings) -> None:
         http = create_http_app(
             app.service, app.faces, settings.http, settings.metrics, _lifespan(app)
         )
-        config = uvicorn.Config(
-            http,
-            access_log=False,
-            log_config=None,
-            timeout_graceful_shutdown=CONNECTION_GRACE_S,
-            server_header=False,
-            proxy_headers=False,
-        )
+        config = _serving(http, settings)
         host, port = listening.getsockname()[:2]
-        _log.info("listening", url=f"http://{host}:{port}", arm=settings.ab.primary)
-        await _Server(config).serve(sockets=[listening])
+        scheme = "https" if config.is_ssl else "http"
+        arm = app.verifier.switchboard.current.policy.lead
+        _log.info("listening", url=f"{scheme}://{host}:{port}", arm=arm)
+        _tell_who_may_call(settings.security)
+        server = _Server(config)
+        app.crew.on_broken = server.leave
+        await server.serve(sockets=[listening])
     finally:
         await app.close()
+    return not app.crew.broken
+
+
+def _serving(http: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Say how the HTTP door is served.
+
+    Raises:
+        SettingsError: its certificate cannot be used.
+    """
+    tls = settings.http.tls
+    context = build_context(tls) if tls.cert else None
+    return uvicorn.Config(
+        http,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=CONNECTION_GRACE_S,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.http.max_connections,
+        ws_max_size=CLIENT_FRAME_BYTES,
+        ws_ping_interval=settings.websocket.ping_s,
+        ws_ping_timeout=settings.websocket.ping_timeout_s,
+        ws_per_message_deflate=False,  # it would compress each frame again for every client
+        ssl_context_factory=(lambda *_: context) if context else None,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -319,6 +427,10 @@ class _Server(uvicorn.Server):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 
+    def leave(self) -> None:
+        """Stop as after a signal."""
+        self.should_exit = True
+
 
 def _lifespan(app: App) -> Lifespan:
     @asynccontextmanager
@@ -331,12 +443,21 @@ def _lifespan(app: App) -> Lifespan:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=2048)
+        listening = socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise SettingsError(
             f"http.port: cannot listen on {host}:{port}: {error.strerror}. "
             "Stop what holds it, or set SIDECAR_HTTP__PORT."
         ) from error
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        listening.setsockopt(socket.IPPROTO_TCP, option, STALLED_MS)  # connections inherit it
+    return listening
+
+
+def _tell_who_may_call(security: SecuritySettings) -> None:
+    if security.trusted_networks:
+        networks = [str(network) for network in security.trusted_networks]
+        _log.warning("callers_without_key", networks=networks, may="everything")
 
 
 def _serve_metrics(app: App) -> None:
@@ -348,9 +469,3 @@ def _serve_metrics(app: App) -> None:
             f"metrics.port: cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
             "Stop what holds it, set SIDECAR_METRICS__PORT, or SIDECAR_METRICS__ENABLED=false."
         ) from error
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

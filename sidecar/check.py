@@ -1,22 +1,27 @@
 """What is wrong with the settings, before the service is started with them."""
 
-import ipaddress
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sidecar.arms import build_routing
+from sidecar.core.api_keys import KeyRing
 from sidecar.core.families import check_family
+from sidecar.core.gate import find_exposures, is_loopback
 from sidecar.core.plugins import load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import Arm, Routing
-from sidecar.errors import ModelMismatch, SettingsError, VlmError
+from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.observe.metrics import PrometheusMeter
+from sidecar.outside.alert_defaults import load_alert_defaults
 from sidecar.outside.clock import SystemClock
+from sidecar.outside.policy_file import load_policy
 from sidecar.outside.prompts import load_alert_types
-from sidecar.parts import build_routing, missing_extras
-from sidecar.settings import Settings
+from sidecar.parts import build_store, missing_extras
+from sidecar.settings import LedgerSettings, SecuritySettings, Settings, variable_of
 from sidecar.vss.loading import find_vss_config
 
 
@@ -30,10 +35,11 @@ class Problem:
 
 
 async def find_problems(settings: Settings) -> list[Problem]:
-    """Look at every setting that can be wrong, and ask the primary arm what it serves."""
+    """Look at every setting that can be wrong, and ask the arms of the policy what they serve."""
     problems = [
-        *_ledger_problems(settings.ledger.path),
+        *(await _ledger_problems(settings.ledger)),
         *_prompt_problems(settings.prompts.alert_type_config),
+        *_default_problems(settings.bridge.request_defaults),
         *_media_problems(settings),
         *_exposure_problems(settings),
         *_deadline_problems(settings),
@@ -54,10 +60,29 @@ def _problem_of(error: SettingsError) -> Problem:
     return Problem("error", setting, text)
 
 
-def _ledger_problems(path: Path) -> Iterator[Problem]:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not os.access(folder, os.W_OK):
-        yield Problem("error", "ledger.path", f"{folder} is not writable.")
+async def _ledger_problems(settings: LedgerSettings) -> list[Problem]:
+    if settings.redis.url.get_secret_value():
+        return await _redis_problems(settings)
+    folder = next(parent for parent in settings.path.absolute().parents if parent.exists())
+    if os.access(folder, os.W_OK):
+        return []
+    return [Problem("error", "ledger.path", f"{folder} is not writable.")]
+
+
+async def _redis_problems(settings: LedgerSettings) -> list[Problem]:
+    """Ask the server what it would lose."""
+    name = "ledger.redis.url"
+    try:
+        store = build_store(settings, SystemClock())
+    except SettingsError as error:
+        return [_problem_of(error)]
+    try:
+        found = [*(await store.ledger.risks()), await store.ledger.ping()]
+    except StoreUnavailable as error:
+        found = [error.detail]
+    for part in store.owned:
+        await part.close()
+    return [Problem("warning", name, text) for text in found if text]
 
 
 def _prompt_problems(path: Path | None) -> Iterator[Problem]:
@@ -69,6 +94,13 @@ def _prompt_problems(path: Path | None) -> Iterator[Problem]:
         yield Problem("error", "prompts.alert_type_config", error.detail)
 
 
+def _default_problems(path: Path | None) -> Iterator[Problem]:
+    try:
+        load_alert_defaults(path)
+    except SettingsError as error:
+        yield _problem_of(error)
+
+
 def _media_problems(settings: Settings) -> Iterator[Problem]:
     for root in settings.media.allowed_roots:
         if not root.is_dir():
@@ -76,24 +108,43 @@ def _media_problems(settings: Settings) -> Iterator[Problem]:
 
 
 def _exposure_problems(settings: Settings) -> Iterator[Problem]:
-    host = settings.http.host
+    yield from map(_problem_of, find_exposures(settings))
+    yield from _key_problems(settings.security)
+    networks = ", ".join(map(str, settings.security.trusted_networks))
+    if networks:
+        text = f"Callers from {networks} need no key and may do everything. Name few."
+        yield Problem("warning", "security.trusted_networks", text)
+    doors = [("http", settings.http.host, settings.http.tls.cert)]
+    if settings.grpc.enabled:
+        doors.append(("grpc", settings.grpc.host, settings.grpc.tls.cert))
+    for door, host, cert in doors:
+        if not is_loopback(host) and cert is None:
+            variable = variable_of(f"{door}.tls.cert")
+            text = f"Keys and events reach {host} unencrypted. Set {variable}."
+            yield Problem("warning", f"{door}.tls", text)
+    if settings.metrics.enabled and not is_loopback(settings.metrics.host):
+        text = f"Whoever reaches {settings.metrics.host} reads the metrics; they ask for no key."
+        yield Problem("note", "metrics.host", text)
+
+
+def _key_problems(security: SecuritySettings) -> Iterator[Problem]:
     try:
-        is_local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = host == "localhost"
-    if not is_local:
-        text = f"{host} is reachable from other machines, and the API has no authentication."
-        yield Problem("warning", "http.host", text)
+        KeyRing(security)
+    except SettingsError as error:
+        yield _problem_of(error)
 
 
 def _deadline_problems(settings: Settings) -> Iterator[Problem]:
-    arm = settings.arms.get(settings.ab.primary)
-    if arm and arm.timeout_s > settings.verify.deadline_s:
-        text = (
-            f"{arm.timeout_s:g} s is longer than verify.deadline_s "
-            f"({settings.verify.deadline_s:g} s), which ends the verification first."
-        )
-        yield Problem("warning", f"arms.{settings.ab.primary}.timeout_s", text)
+    deadline_s = settings.verify.deadline_s
+    with suppress(SettingsError):  # which `build_routing` tells about
+        for name in load_policy(settings.ab, settings.arms).answering:
+            timeout_s = settings.arms[name].timeout_s
+            if timeout_s > deadline_s:
+                text = (
+                    f"{timeout_s:g} s is longer than verify.deadline_s ({deadline_s:g} s), which "
+                    "ends the verification first."
+                )
+                yield Problem("warning", f"arms.{name}.timeout_s", text)
 
 
 def _vss_problems() -> Iterator[Problem]:
@@ -106,7 +157,9 @@ def _vss_problems() -> Iterator[Problem]:
 async def _arm_problems(routing: Routing) -> list[Problem]:
     try:
         return [
-            problem async for problem in _served_problems(routing, routing.arms[routing.primary])
+            problem
+            for name in routing.policy.named
+            async for problem in _served_problems(routing, routing.arms[name])
         ]
     finally:
         for arm in routing.arms.values():

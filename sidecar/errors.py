@@ -6,12 +6,17 @@ SidecarError
 │   └── DeliveryRefused         a sink never will; straight to the dead letters
 ├── ReviewRefused               refused by the Event Reviewer API, in its own codes
 ├── RequestError                refused at a door; nothing was accepted
+│   ├── Unauthenticated         no API key where one is needed, or an unknown one
+│   ├── Forbidden               the caller may not do this
+│   ├── RateLimited             the caller asks more often than its key may
 │   ├── InvalidRequest          wrong shape or value; carries one Issue per field
 │   ├── MalformedPayload        a protobuf body that is not such a message
 │   ├── UnknownCategory         on-demand request for an alert type without a prompt
 │   ├── BodyTooLarge
 │   ├── NotFound
 │   ├── AlreadyExists
+│   ├── VersionConflict         somebody else changed it since it was read
+│   ├── ArmNotUsable            an arm that shall answer cannot, or serves the wrong model
 │   ├── Overloaded              the backlog is full; come back later
 │   ├── StoreUnavailable        the ledger cannot be written (disk full, closed)
 │   ├── RtviUnavailable         RT-VLM is not configured, not reached, or refuses
@@ -22,7 +27,8 @@ SidecarError
 │   ├── ReplayInProgress        rules cannot be changed while all are given to RT-VLM again
 │   ├── ReplayInFlight          that is being done already
 │   ├── IncidentsUnavailable    no Elasticsearch to read incidents from
-│   └── IncidentQueryFailed     it cannot be read
+│   ├── IncidentQueryFailed     it cannot be read
+│   └── ExtraMissing            the answer needs a library that is not installed
 └── VerificationError           accepted, then no verdict could be reached
     ├── MediaError
     │   ├── NoMedia             the event names no media and no recorder is configured
@@ -32,6 +38,7 @@ SidecarError
     │   ├── MediaUnreachable, MediaTimeout, MediaForbidden, MediaMissing, MediaEmpty,
     │   │   MediaTooLarge, MediaTooLong, MediaTooManyPixels, MediaTruncated,
     │   │   MediaNotVideo, MediaWithoutVideo, MediaSingleFrame
+    │   ├── MediaNotStored      the disk here has no room for it
     ├── VlmError
     │   ├── VlmTimeout, VlmUnreachable, VlmServerError, VlmInvalidPayload, VlmBusy, VlmRefused
     ├── AnswerError
@@ -41,10 +48,12 @@ SidecarError
     │   ├── UnsureAnswer        its confidence lies in the alert type's abstain band
     │   ├── FramesNotSeen       it is about fewer frames than were sent
     │   └── ParserPluginFailed
+    ├── ArmsDisagree            arms that had to agree do not
     ├── NoPrompt                no prompt is configured for the event's category
     ├── ModelMismatch           the arm's server serves a model of another family
     ├── UnsupportedQuestion     this arm cannot answer this kind of alert
     ├── DeadlineExpired
+    ├── ShedByLoad              not begun: it could not have been decided in time
     ├── Poisoned                the event stopped the process too often
     └── UnexpectedFailure       a defect of ours; the event still ends in a terminal state
 
@@ -58,6 +67,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from sidecar.redaction import redact
 
 
 class Ack(StrEnum):
@@ -86,11 +97,15 @@ class MediaRoute(StrEnum):
 
 
 class SidecarError(Exception):
-    """Root of the tree. `detail` is a sentence that tells the user what is wrong and what to do."""
+    """Root of the tree. `detail` is a sentence that tells the user what is wrong and what to do.
+
+    Credentials and query strings of URLs are taken out of it here: whatever a part of the service
+    says, its text may be shown to callers, published with a verdict, or logged.
+    """
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = redact(detail)
+        super().__init__(self.detail)
 
 
 class SettingsError(SidecarError):
@@ -130,7 +145,29 @@ class Issue:
 
 
 class RequestError(SidecarError):
-    """Refused before anything was accepted."""
+    """Refused before anything was accepted.
+
+    Attributes:
+        retry_after_s: when it makes sense to ask again, if ever.
+    """
+
+    retry_after_s = 1
+
+
+class Unauthenticated(RequestError):
+    """Nobody knows who calls."""
+
+
+class Forbidden(RequestError):
+    """The caller is known and may not do this."""
+
+
+class RateLimited(RequestError):
+    """The caller asks more often than it may."""
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidRequest(RequestError):
@@ -160,6 +197,14 @@ class NotFound(RequestError):
 
 class AlreadyExists(RequestError):
     """There is already something under this name."""
+
+
+class VersionConflict(RequestError):
+    """It was changed since the version that the request is about."""
+
+
+class ArmNotUsable(RequestError):
+    """An arm cannot be put in force: its server is away or serves another family's model."""
 
 
 class Overloaded(RequestError):
@@ -204,6 +249,10 @@ class IncidentsUnavailable(RequestError):
 
 class IncidentQueryFailed(RequestError):
     """Elasticsearch cannot be read."""
+
+
+class ExtraMissing(RequestError):
+    """What was asked for needs libraries of an extra that is not installed."""
 
 
 class VerificationError(SidecarError):
@@ -286,6 +335,9 @@ class MediaWithoutVideo(MediaError): ...
 class MediaSingleFrame(MediaError): ...
 
 
+class MediaNotStored(MediaError): ...
+
+
 class VlmError(VerificationError):
     """The model's server did not answer with a completion. `detail` is the root cause."""
 
@@ -339,6 +391,9 @@ class FramesNotSeen(AnswerError): ...
 class ParserPluginFailed(AnswerError): ...
 
 
+class ArmsDisagree(VerificationError): ...
+
+
 class NoPrompt(VerificationError): ...
 
 
@@ -349,6 +404,9 @@ class UnsupportedQuestion(VerificationError): ...
 
 
 class DeadlineExpired(VerificationError): ...
+
+
+class ShedByLoad(VerificationError): ...
 
 
 class Poisoned(VerificationError): ...
@@ -475,12 +533,17 @@ _NOT_VALID: Final = "VLM response failed validation, {detail}"
 
 ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
     {
+        Unauthenticated: _refusal("unauthenticated", 401, "UNAUTHENTICATED"),
+        Forbidden: _refusal("forbidden", 403, "PERMISSION_DENIED"),
+        RateLimited: _refusal("rate_limited", 429, "RESOURCE_EXHAUSTED", retryable=True),
         InvalidRequest: _refusal("validation_failed", 422, "INVALID_ARGUMENT"),
         MalformedPayload: _refusal("invalid_payload", 400, "INVALID_ARGUMENT"),
         UnknownCategory: _refusal("unknown_category", 400, "INVALID_ARGUMENT"),
         BodyTooLarge: _refusal("body_too_large", 413, "INVALID_ARGUMENT"),
         NotFound: _refusal("not_found", 404, "NOT_FOUND"),
         AlreadyExists: _refusal("already_exists", 409, "ALREADY_EXISTS"),
+        VersionConflict: _refusal("version_conflict", 409, "ABORTED"),
+        ArmNotUsable: _refusal("arm_not_usable", 409, "FAILED_PRECONDITION"),
         Overloaded: _refusal("overloaded", 503, "RESOURCE_EXHAUSTED", retryable=True),
         StoreUnavailable: _refusal("store_unavailable", 503, "UNAVAILABLE", retryable=True),
         RtviUnavailable: _refusal("rtvi_vlm_unavailable", 502, "UNAVAILABLE", retryable=True),
@@ -492,6 +555,7 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         ReplayInFlight: _refusal("replay_in_flight", 409, "ALREADY_EXISTS"),
         IncidentsUnavailable: _refusal("elasticsearch_unavailable", 503, "UNIMPLEMENTED"),
         IncidentQueryFailed: _refusal("elasticsearch_query_failed", 500, "UNAVAILABLE"),
+        ExtraMissing: _refusal("extra_missing", 501, "UNIMPLEMENTED"),
         NoMedia: Row(
             "no_media",
             Wording(400, "{detail}"),
@@ -549,6 +613,13 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         MediaNotVideo: _media("media_not_video", 415),
         MediaWithoutVideo: _media("media_without_video", 422),
         MediaSingleFrame: _media("media_single_frame", 422),
+        MediaNotStored: Row(
+            "media_not_stored",
+            Wording(500, _NOT_COMPLETED),
+            "UNAVAILABLE",
+            retryable=True,
+            source=ErrorSource.MEDIA,
+        ),
         VlmTimeout: _vlm(
             "vlm_timeout",
             (504, "VLM request timed out, {detail}"),
@@ -624,6 +695,12 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             source=ErrorSource.PARSER,
             metric="vlm_parse_failure",
         ),
+        ArmsDisagree: Row(
+            "arms_disagree",
+            Wording(500, "{detail}"),
+            "FAILED_PRECONDITION",
+            source=ErrorSource.VLM,
+        ),
         NoPrompt: Row(
             "no_prompt",
             Wording(404, "{detail}"),
@@ -648,6 +725,14 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             "deadline_expired",
             Wording(503, "{detail}"),
             "DEADLINE_EXCEEDED",
+            retryable=True,
+            source=ErrorSource.VLM,
+            metric="vlm_timeout",
+        ),
+        ShedByLoad: Row(
+            "overloaded",
+            Wording(503, "{detail}"),
+            "RESOURCE_EXHAUSTED",
             retryable=True,
             source=ErrorSource.VLM,
             metric="vlm_timeout",

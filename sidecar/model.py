@@ -26,10 +26,16 @@ class EventKind(StrEnum):
 
 
 class Origin(StrEnum):
-    """What an event was submitted for: the alert pipeline, or one on-demand verification."""
+    """What an event was submitted for.
+
+    PIPELINE: the alert pipeline. ON_DEMAND: one verification of media that it names. REVIEW: a
+    review as VSS 2.4 has it; such an event brings its prompt, and its document has a layout of its
+    own (`contract.bridge`).
+    """
 
     PIPELINE = "pipeline"
     ON_DEMAND = "ondemand"
+    REVIEW = "review"
 
 
 class MediaType(StrEnum):
@@ -281,6 +287,8 @@ class AnswerRules:
             gives one always.
         perspectives: what a chain of thought has to consider, each a phrase.
         parser: name that a custom parser module registered; "" reads answers as the adapter does.
+        reasoned: whether the model was asked to think first. All of an answer that a server took
+            for reasoning may then be a thought without an end.
     """
 
     shape: AnswerShape = AnswerShape.VERDICT
@@ -291,6 +299,7 @@ class AnswerRules:
     abstain: tuple[float, float] | None = None
     perspectives: tuple[str, ...] = ()
     parser: str = ""
+    reasoned: bool = False
 
 
 PLAIN_RULES: Final = AnswerRules()
@@ -368,6 +377,8 @@ class Note(StrEnum):
     NO_CONFIDENCE: the alert type abstains in a band of confidence, and the answer came without one.
     FRAMES_UNKNOWN: the server does not tell how many frames the model saw.
     ASKED_AGAIN: the first answer was no verdict; the model was asked again.
+    FELL_BACK: the arm that should answer could not; another one did.
+    ESCALATED: an earlier arm was not sure, or the arms did not agree; another one decided.
     """
 
     TIMES_STRETCHED = "times_stretched"
@@ -376,6 +387,8 @@ class Note(StrEnum):
     NO_CONFIDENCE = "no_confidence"
     FRAMES_UNKNOWN = "frames_unknown"
     ASKED_AGAIN = "asked_again"
+    FELL_BACK = "fell_back"
+    ESCALATED = "escalated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,11 +397,19 @@ class ChatRequest:
 
     Attributes:
         notes: what the server cannot do of what was asked for.
+        reasoned: whether it asks the model to think first.
+        dialect: what it was written for; None fits every server.
     """
 
     body: Mapping[str, Any]
     evidence: Evidence
     notes: tuple[Note, ...] = ()
+    reasoned: bool = False
+    dialect: ServerDialect | None = None
+
+
+_BROKEN_OFF: Final = frozenset({"length", "abort", "error", "repetition", "content_filter"})
+"""Finish reasons of vLLM; the last is OpenAI's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +435,16 @@ class ChatReply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     top_logprobs: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The content; where that is blank, the reasoning, for which a parser took the answer."""
+        return self.content if self.content and not self.content.isspace() else self.reasoning or ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the server broke the answer off."""
+        return self.finish_reason in _BROKEN_OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,6 +584,67 @@ class ModelProfile:
     vision: VisionFacts | None = None
 
 
+class Role(StrEnum):
+    """Why an arm was asked about an event.
+
+    PRIMARY: its answer was published. SHADOW: beside the published answer, off its path.
+    FALLBACK: another arm could not answer. CASCADE: an earlier arm was unsure or disagreed with.
+    VOTE: one of several that had to agree. REPLAY: offline, about a recorded event.
+    """
+
+    PRIMARY = "primary"
+    SHADOW = "shadow"
+    FALLBACK = "fallback"
+    CASCADE = "cascade"
+    VOTE = "vote"
+    REPLAY = "replay"
+
+
+class LeftOut(StrEnum):
+    """Why an arm was not asked while others could be.
+
+    DOWN: its servers were seen to fail. TOO_SLOW: the time that is left would not do.
+    """
+
+    DOWN = "down"
+    TOO_SLOW = "too_slow"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmAnswer:
+    """What one arm made of one event.
+
+    Attributes:
+        key: verdict key of the event.
+        arm: name of the arm; `model` the id that its server told.
+        outcome: `confirmed`, `rejected`, or `verification-failed` with its `reason`, one of the
+            error table.
+        is_published: whether this is the answer that the event's verdict carries.
+        confidence: probability of the verdict, 0..1; None when unknown.
+        latency_ms: from being asked to the finding, decoding included.
+        prompt_tokens, completion_tokens: as the server counted them; None when it does not tell.
+        text: the answer in the model's own words, shortened.
+    """
+
+    key: str
+    arm: str
+    model: str
+    adapter: str
+    role: Role
+    outcome: Outcome
+    decided_at: datetime
+    latency_ms: int
+    reason: str = ""
+    is_published: bool = False
+    confidence: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    frames_asked: int | None = None
+    frames_seen: int | None = None
+    prompt_version: int = 0
+    text: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """How an event ended: a finding, or the error that prevented one.
@@ -566,6 +658,10 @@ class Verdict:
         answers: what it said, the answer that counts last.
         notes: what a reader of the verdict has to know.
         latency_ms: from taking the event up to the verdict.
+        rule: of the policy, by which arms were asked; "" when nobody was.
+        heard: what each arm said, in the order in which they were asked.
+        left_out: arms that were not asked though their turn had come, each with the reason why.
+        document: what to publish where that is not the event with its `info`; None: it is.
     """
 
     event: VerifyEvent
@@ -584,6 +680,10 @@ class Verdict:
     answers: tuple[Answer, ...] = ()
     notes: tuple[Note, ...] = ()
     freestyle: bool = False
+    rule: str = ""
+    heard: tuple[ArmAnswer, ...] = ()
+    left_out: tuple[tuple[str, LeftOut], ...] = ()
+    document: Mapping[str, Any] | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -597,13 +697,22 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An accepted event as the ledger keeps it, enough to build the VerifyEvent again."""
+    """An accepted event as the ledger keeps it, enough to build the VerifyEvent again.
+
+    Attributes:
+        position: in the order of acceptance; 0 where it was not asked for.
+    """
 
     key: str
     kind: EventKind
     origin: Origin
     raw: Mapping[str, Any]
     attempt: int = 1
+    position: int = field(default=0, compare=False)
+
+
+MAX_SEQ: Final = 2**63 - 1
+"""What a ledger counts to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -672,6 +781,20 @@ NO_RULES: Final = FilterRules()
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """An event that the ledger is asked to accept.
+
+    Attributes:
+        rules: what may drop it.
+        claim: take it up in the same breath when it is new, as `claim` would.
+    """
+
+    event: VerifyEvent
+    rules: FilterRules = NO_RULES
+    claim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """The latest accepted event of a cohort: its end, and when it was accepted."""
 
@@ -695,7 +818,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The ledger's answer to `accept`.
+    """The ledger's answer to an `Offer`.
 
     Attributes:
         is_new: whether it was stored now.

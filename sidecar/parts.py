@@ -4,13 +4,13 @@ What comes with an extra (Kafka, Redis) is imported when the settings ask for it
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -18,33 +18,42 @@ from pydantic import SecretStr
 from sidecar.contract.chat import ChatMode
 from sidecar.contract.nvschema import to_protobuf
 from sidecar.core.always_on import AlwaysOn
+from sidecar.core.api_keys import KeyRing
+from sidecar.core.arms import Arms
 from sidecar.core.asking import Asker
+from sidecar.core.bridge import BridgeVerifier
 from sidecar.core.captions import Captioner
 from sidecar.core.chat import Chats
+from sidecar.core.gate import Gate, RateLimits, is_open
 from sidecar.core.incidents import Incidents
-from sidecar.core.layers import MeteredVlm, RetryingVlm
 from sidecar.core.looking import Looker
-from sidecar.core.plugins import Plugins, load_object
 from sidecar.core.realtime import RealtimeRules
 from sidecar.core.review import Reviewer
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.routing import Deliveries, Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
-from sidecar.core.tracing import UNTRACED, TracedSink, TracedVlm
-from sidecar.core.verify import Verifier
+from sidecar.core.tracing import UNTRACED, TracedSink
+from sidecar.core.verify import Verifier, VerifierByOrigin, Verifies
+from sidecar.doors.access import HttpAccess
 from sidecar.doors.body_limit import Limit
 from sidecar.doors.openai import PATH as CHAT_PATH
 from sidecar.doors.realtime import Realtime
-from sidecar.doors.records import RecordIntake, decode_record
+from sidecar.doors.records import Decode, RecordIntake, decode_alert, decode_record
 from sidecar.doors.review import Review, upload_limits
+from sidecar.doors.ws import WebSocketDoor
 from sidecar.errors import SettingsError
-from sidecar.model import SamplePlan, Sampling, VerdictRecord
+from sidecar.model import VerdictRecord
+from sidecar.observe.access_metrics import PrometheusAccessMeter
+from sidecar.observe.audience_metrics import PrometheusAudienceMeter
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
+from sidecar.outside.alert_defaults import load_alert_defaults
 from sidecar.outside.always_on import load_always_on
-from sidecar.outside.baseline import OpenCvBaseline
+from sidecar.outside.arm_log import SqliteArmLog
+from sidecar.outside.audit import SqliteAuditTrail
 from sidecar.outside.chat_media import ChatMedia
 from sidecar.outside.clips import Clips
+from sidecar.outside.comparisons import SqliteComparisons
 from sidecar.outside.files import FolderFileStore
 from sidecar.outside.incidents import ElasticIncidents
 from sidecar.outside.inline_media import InlineMediaFolder
@@ -57,26 +66,27 @@ from sidecar.outside.sinks.console import ConsoleSink
 from sidecar.outside.sinks.elastic import ElasticSink
 from sidecar.outside.sinks.webhook import WebhookSink
 from sidecar.outside.sqlite import Database
-from sidecar.outside.vlm_http import HttpVlm
 from sidecar.ports import (
+    ArmLog,
+    AuditTrail,
     Clock,
+    Comparisons,
     DeadLetters,
     Door,
+    FileLookup,
     Ledger,
-    Meter,
     PromptBook,
     RuleBook,
     Sink,
     Tracer,
-    VlmAdapter,
-    VlmBackend,
 )
 from sidecar.settings import (
-    ArmSettings,
+    BridgeSettings,
     LedgerSettings,
     MediaSettings,
     Settings,
     SinkSettings,
+    StreamsSinkSettings,
     TraceSettings,
     describe_settings,
     variable_of,
@@ -91,6 +101,7 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "trace.endpoint": ("otel", "opentelemetry.sdk"),
     "kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
     "streams.url": ("redis", "redis"),
+    "bridge.url": ("redis", "redis"),
 }
 """Which extra a setting needs when it is on, and the module that tells whether it is there."""
 
@@ -113,6 +124,9 @@ class Store:
     ledger: Ledger
     prompts: PromptBook
     rules: RuleBook
+    audit: AuditTrail
+    arm_log: ArmLog
+    comparisons: Comparisons
     owned: tuple[Closes, ...]
 
 
@@ -137,10 +151,19 @@ def build_store(
     """
     if not settings.redis.url.get_secret_value():
         database = Database(settings.path, exclusive=exclusive)
-        book = SqlitePromptBook(database, clock)
-        rules = SqliteRuleBook(database)
-        return Store(SqliteLedger(database, settings, clock), book, rules, (database,))
+        return Store(
+            SqliteLedger(database, settings, clock),
+            SqlitePromptBook(database, clock),
+            SqliteRuleBook(database),
+            SqliteAuditTrail(database),
+            SqliteArmLog(database),
+            SqliteComparisons(database, clock),
+            (database,),
+        )
     with _extra("ledger.redis.url"):
+        from sidecar.outside.arm_log_redis import RedisArmLog
+        from sidecar.outside.audit_redis import RedisAuditTrail
+        from sidecar.outside.comparisons_redis import RedisComparisons
         from sidecar.outside.ledger_redis import RedisLedger
         from sidecar.outside.prompts_redis import RedisPromptBook
         from sidecar.outside.redis_store import RedisStore
@@ -154,7 +177,15 @@ def build_store(
         is_cluster=redis.is_cluster,
     )
     ledger = RedisLedger(store, settings, clock, lease_s=redis.lease_s, on_news=on_news)
-    return Store(ledger, RedisPromptBook(store, clock), RedisRuleBook(store), (ledger, store))
+    return Store(
+        ledger,
+        RedisPromptBook(store, clock),
+        RedisRuleBook(store),
+        RedisAuditTrail(store),
+        RedisArmLog(store),
+        RedisComparisons(store, clock),
+        (ledger, store),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,84 +244,13 @@ def build_tracer(settings: TraceSettings) -> Tracer:
     return OtelTracer(settings)
 
 
-def build_routing(
-    settings: Settings,
-    plugins: Plugins,
-    meter: Meter,
-    clock: Clock,
-    tracer: Tracer = UNTRACED,
-) -> Routing:
-    """Make the arms.
-
-    Raises:
-        SettingsError: an arm is unknown or has no endpoint, or an adapter cannot be loaded.
-    """
-    if settings.ab.primary not in settings.arms:
-        known = ", ".join(sorted(settings.arms))
-        raise SettingsError(f"ab.primary: there is no arm {settings.ab.primary!r}; known: {known}.")
-    arms = {
-        name: _build_arm(name, arm, settings, plugins, partial(_over_http, meter, clock, tracer))
-        for name, arm in settings.arms.items()
-    }
-    families = {
-        name: load_object(adapter, f"adapters.{name}").profile
-        for name, adapter in settings.adapters.items()
-    }
-    return Routing(arms, settings.ab.primary, families)
+BRIDGE: Final = "bridge"
+_TAKE_ANYTHING: Final = frozenset({"console", "webhook"})
 
 
-def _build_arm(
-    name: str,
-    arm: ArmSettings,
-    settings: Settings,
-    plugins: Plugins,
-    over_http: Callable[[str, ArmSettings, VlmAdapter], VlmBackend],
-) -> Arm:
-    known = settings.adapters.get(arm.adapter or name, arm.adapter)
-    if not known:
-        choices = ", ".join(sorted(settings.adapters))
-        raise SettingsError(f"arms.{name}.adapter: name one of {choices}, or package.module:ATTR.")
-    adapter = plugins.around(load_object(known, f"arms.{name}.adapter"))
-    return Arm(
-        name=name,
-        adapter=adapter,
-        backend=over_http(name, arm, adapter),
-        plan=_plan(arm, adapter.profile.plan),
-        sampling=Sampling(
-            temperature=arm.temperature,
-            top_p=arm.top_p,
-            max_tokens=arm.max_tokens,
-            seed=arm.seed,
-            answer=arm.answer,
-            reasoning=arm.reasoning,
-        ),
-        timeout_s=arm.timeout_s * (arm.retries + 1),
-    )
-
-
-def _over_http(
-    meter: Meter, clock: Clock, tracer: Tracer, name: str, arm: ArmSettings, adapter: VlmAdapter
-) -> VlmBackend:
-    if not adapter.profile.is_vlm:
-        return MeteredVlm(OpenCvBaseline(), meter, name, clock)
-    if not arm.url:
-        raise SettingsError(f"arms.{name}.url: give the endpoint, such as http://host:8000/v1.")
-    traced = TracedVlm(HttpVlm(name, arm, tracer.carrier), tracer, name)
-    metered = MeteredVlm(traced, meter, name, clock)
-    return RetryingVlm(metered, arm.retries, arm.reconnect_s, clock)
-
-
-def _plan(arm: ArmSettings, plan: SamplePlan) -> SamplePlan:
-    return replace(
-        plan,
-        form=arm.evidence or plan.form,
-        fps=arm.fps or plan.fps,
-        max_frames=arm.max_frames or plan.max_frames,
-        max_pixels=arm.max_pixels or plan.max_pixels,
-    )
-
-
-def build_sinks(settings: SinkSettings, clock: Clock, tracer: Tracer = UNTRACED) -> list[Sink]:
+def build_sinks(
+    settings: SinkSettings, bridge: BridgeSettings, clock: Clock, tracer: Tracer = UNTRACED
+) -> list[Sink]:
     """Make the sinks that are switched on.
 
     Raises:
@@ -310,8 +270,35 @@ def build_sinks(settings: SinkSettings, clock: Clock, tracer: Tracer = UNTRACED)
     if settings.streams.url.get_secret_value():
         with _extra("sinks.streams.url"):
             from sidecar.outside.sinks.streams import StreamsSink
-        sinks.append(StreamsSink(settings.streams, _encode, tracer.carrier))
+        sinks.append(StreamsSink(settings.streams, _encode, headers=tracer.carrier))
+    if bridge.url.get_secret_value():
+        with _extra("bridge.url"):
+            from sidecar.outside.sinks.streams import StreamsSink
+        streams = StreamsSinkSettings(
+            url=bridge.url,
+            alerts_stream=bridge.enhanced_stream,
+            incidents_stream=bridge.incidents_stream or bridge.enhanced_stream,
+            envelope="data",
+            max_length=bridge.max_length,
+            remember_s=bridge.remember_s,
+            timeout_s=bridge.timeout_s,
+        )
+        sinks.append(
+            StreamsSink(streams, _encode, name=BRIDGE, setting="bridge.url", headers=tracer.carrier)
+        )
     return [TracedSink(sink, tracer) for sink in sinks] if tracer is not UNTRACED else sinks
+
+
+def plan_deliveries(sinks: Sequence[Sink], bridge: BridgeSettings) -> Deliveries:
+    """Say which sinks get which documents."""
+    names = [sink.name for sink in sinks]
+    to_bridge = (BRIDGE,) if BRIDGE in names else ()
+    return Deliveries(
+        anything=tuple(name for name in names if name in _TAKE_ANYTHING),
+        nvschema=tuple(name for name in names if name not in {BRIDGE, *_TAKE_ANYTHING}),
+        reviews=to_bridge,
+        incidents=to_bridge if bridge.incidents_stream else (),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,28 +330,53 @@ def with_inline(settings: Settings) -> MediaSettings:
     return settings.media.model_copy(update={"allowed_roots": roots})
 
 
-def build_doors(settings: Settings, service: Service, verifier: Verifier, clock: Clock) -> Doors:
+def build_doors(
+    settings: Settings, service: Service, verifier: Verifies, arms: Arms, gate: Gate, clock: Clock
+) -> Doors:
     """Make the doors that read for themselves, as the settings name them.
+
+    Args:
+        settings: which ones.
+        service: takes what they read.
+        verifier: decides what is not kept.
+        arms: changes which of them answer.
+        gate: lets callers of gRPC in.
+        clock: of the service.
 
     Raises:
         SettingsError: one needs an extra that is not installed, or an option is wrong.
     """
     http = settings.http
-    decode = partial(decode_record, max_bytes=http.max_body_bytes, max_depth=http.max_json_depth)
+    limits: Mapping[str, Any] = {
+        "max_bytes": http.max_body_bytes,
+        "max_depth": http.max_json_depth,
+    }
+    decode = partial(decode_record, **limits)
     doors: dict[str, Door] = {}
     held: list[Closes] = []
 
-    def intake(source: str, dead_letters: DeadLetters) -> RecordIntake:
+    def intake(source: str, dead_letters: DeadLetters, decode: Decode = decode) -> RecordIntake:
         held.append(dead_letters)
         return RecordIntake(source, decode, service, dead_letters, service.meter, service.tracer)
 
     if settings.grpc.enabled:
         with _extra("grpc.enabled"):
             from sidecar.doors.rpc import RpcDoor
+            from sidecar.doors.rpc_access import AccessInterceptor
+            from sidecar.doors.rpc_traced import Traced
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
+        certified = settings.grpc.tls.client_ca is not None
         doors["door grpc"] = RpcDoor(
-            settings.grpc, service, verifier.routing, verifier.verify, media
+            settings.grpc,
+            service,
+            arms,
+            verifier.verify,
+            media,
+            [
+                AccessInterceptor(gate, has_certificates=certified),
+                *([] if service.tracer is UNTRACED else [Traced(service.tracer)]),
+            ],
         )
 
     if settings.kafka.bootstrap_servers:
@@ -381,6 +393,13 @@ def build_doors(settings: Settings, service: Service, verifier: Verifier, clock:
         doors["door streams"] = StreamsDoor(
             connect_redis(settings.streams), settings.streams, taken, clock
         )
+    bridge = settings.bridge
+    if bridge.url.get_secret_value():
+        with _extra("bridge.url"):
+            from sidecar.doors.streams import StreamsDoor
+            from sidecar.outside.dead_letters_streams import StreamsDeadLetters, connect_redis
+        taken = intake(BRIDGE, StreamsDeadLetters(bridge), partial(decode_alert, **limits))
+        doors["door bridge"] = StreamsDoor(connect_redis(bridge), bridge, taken, clock)
     return Doors(doors, (*doors.values(), *held))
 
 
@@ -414,36 +433,72 @@ def _encode(record: VerdictRecord) -> bytes:
     return to_protobuf(record.document, record.kind)
 
 
-def build_review(
+def build_reviewer(
     settings: Settings,
-    routing: Routing,
+    switchboard: Switchboard,
     asker: Asker,
-    service: Service,
+    clock: Clock,
     registry: CollectorRegistry,
-) -> Review:
+) -> Reviewer:
+    """Make what reviews alerts of VSS 2.4, whoever asks for it."""
+    review = settings.review
+    looker = Looker(switchboard, asker, clock, review, PrometheusReviewMeter(registry))
+    return Reviewer(LocalReviewMedia(review, settings.media), looker, clock, review)
+
+
+def build_review(settings: Settings, reviewer: Reviewer, service: Service) -> Review:
     """Make what the Event Reviewer API asks."""
     review, clock = settings.review, service.clock
     media = LocalReviewMedia(review, settings.media)
     files = FolderFileStore(review, settings.media, media)
-    looker = Looker(routing, asker, clock, review, PrometheusReviewMeter(registry))
 
     async def is_ready() -> bool:
         return not any(it.problem and it.required for it in await service.health())
 
     return Review(
-        reviewer=Reviewer(media, looker, clock, review),
-        captioner=Captioner(files, looker, clock, review),
+        reviewer=reviewer,
+        captioner=Captioner(files, reviewer.looker, clock, review),
         files=files,
-        model=looker.model,
+        model=reviewer.looker.model,
         is_ready=is_ready,
         clock=clock,
     )
 
 
+def build_bridge(
+    settings: Settings,
+    reviewer: Reviewer,
+    verifier: Verifier,
+    recorder: FileLookup | None,
+) -> VerifierByOrigin:
+    """Make what decides events, alerts of VSS 2.4 included.
+
+    Raises:
+        SettingsError: the file of defaults cannot be used.
+    """
+    reviews = BridgeVerifier(
+        reviewer=reviewer,
+        switchboard=verifier.switchboard,
+        prompts=verifier.prompts,
+        recorder=recorder,
+        clock=verifier.clock,
+        defaults=load_alert_defaults(settings.bridge.request_defaults),
+    )
+    return VerifierByOrigin(verifier, reviews)
+
+
+def build_websocket(
+    settings: Settings, service: Service, registry: CollectorRegistry
+) -> WebSocketDoor:
+    """Make what shows verdicts over WebSocket."""
+    meter = PrometheusAudienceMeter(registry)
+    return WebSocketDoor(service, settings.websocket, settings.bridge, meter)
+
+
 def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clock) -> Chats:
     """Make what the OpenAI face asks."""
     return Chats(
-        routing=verifier.routing,
+        switchboard=verifier.switchboard,
         asker=verifier.asker,
         media=ChatMedia(clips, settings.media.max_bytes),
         clock=clock,
@@ -451,6 +506,35 @@ def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clo
         deadline_s=settings.verify.deadline_s,
         default_mode=ChatMode(settings.openai.mode),
         text_for_failure=settings.openai.no_verdict == "text",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call, at each door."""
+
+    http: HttpAccess
+    rpc: Gate
+
+
+def build_access(settings: Settings, registry: CollectorRegistry, clock: Clock) -> Access:
+    """Make what lets callers in; a key has one rate for all doors.
+
+    Raises:
+        SettingsError: the file of keys cannot be used, or a key is there twice.
+    """
+    security = settings.security
+    keys, limits = KeyRing(security), RateLimits(clock)
+    meter = PrometheusAccessMeter(registry)
+
+    def gate(door: str, host: str) -> Gate:
+        trusted, free = security.trusted_networks, is_open(security, host)
+        return Gate(door, keys, limits, meter, trusted=trusted, is_open=free)
+
+    http = settings.http
+    return Access(
+        HttpAccess(gate("http", http.host), security.cors_origins, http.max_requests),
+        gate("grpc", settings.grpc.host),
     )
 
 

@@ -1,17 +1,21 @@
 """What the core needs from the outside. Protocols only; `sidecar.app` chooses who fulfils them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
+from sidecar.audit import Attribution, AuditEntry
+from sidecar.compared import ComparedEvent, ComparedFilter, Label
 from sidecar.dialect import ServerDialect
+from sidecar.errors import RequestError
 from sidecar.model import (
     NO_RULES,
     Accepted,
     AlertConfig,
     Anchor,
     AnswerRules,
+    ArmAnswer,
     ChatReply,
     ChatRequest,
     Clip,
@@ -24,8 +28,10 @@ from sidecar.model import (
     Frame,
     IncidentPage,
     IncidentQuery,
+    LeftOut,
     MediaType,
     ModelProfile,
+    Offer,
     OutboxEntry,
     Overlay,
     Question,
@@ -37,6 +43,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
+from sidecar.policy import ArmChoice
 
 
 class Part(Protocol):
@@ -131,6 +138,18 @@ class ClipSource(Part, Protocol):
         ...
 
 
+class FileLookup(Protocol):
+    """Tells where a recorder keeps its files."""
+
+    async def path_of(self, file_id: str) -> str:
+        """Return the path of a file, as the recorder's own folder or an absolute one begins.
+
+        Raises:
+            MediaError: it does not tell.
+        """
+        ...
+
+
 class FrameSampler(Protocol):
     """Turns clips into evidence."""
 
@@ -166,15 +185,20 @@ class PromptBook(Part, Protocol):
         """Return the newest version of every alert type, by name."""
         ...
 
-    async def create(self, config: AlertConfig) -> AlertConfig:
+    async def create(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Add an alert type as version 1, or as the next version of a deleted one.
+
+        Args:
+            config: the alert type.
+            by: recorded in the audit trail together with the change, as below; None records
+                nothing.
 
         Raises:
             AlreadyExists: there is one.
         """
         ...
 
-    async def replace(self, config: AlertConfig) -> AlertConfig:
+    async def replace(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Store a new version of an existing alert type.
 
         Raises:
@@ -182,7 +206,7 @@ class PromptBook(Part, Protocol):
         """
         ...
 
-    async def delete(self, alert_type: str) -> None:
+    async def delete(self, alert_type: str, by: Attribution | None = None) -> None:
         """Retire an alert type; its versions stay for the verdicts that name them.
 
         Raises:
@@ -216,6 +240,25 @@ class Ledger(Part, Protocol):
         """
         ...
 
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Do for each what `accept` does, in their order, with one wait for the disk for all.
+
+        Returns:
+            An answer to each; where `accept` would raise, the error.
+
+        Raises:
+            StoreUnavailable: the store cannot be written; nothing is claimed.
+        """
+        ...
+
+    async def risks(self) -> Sequence[str]:
+        """Tell what outside of the service would lose accepted events, one sentence each.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        ...
+
     async def recover(self) -> int:
         """Take over at the start what an earlier process left undecided; returns how much.
 
@@ -224,8 +267,15 @@ class Ledger(Part, Protocol):
         """
         ...
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
-        """Take up to `limit` undecided events, oldest first, that nobody works on.
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on, oldest first, with `position` above `after`.
+
+        Looking takes nothing: several replicas may see the same events. Positions only grow.
+        """
+        ...
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
+        """Take those of these events that nobody works on, oldest first.
 
         The attempt is counted before the work starts, so that an event which kills the process
         is known as such.
@@ -268,11 +318,27 @@ class Ledger(Part, Protocol):
         """Return how many accepted events are undecided."""
         ...
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(
+        self,
+        sink: str,
+        now: datetime,
+        limit: int,
+        *,
+        horizon: datetime | None = None,
+        skip: Collection[int] = (),
+    ) -> Sequence[OutboxEntry]:
         """List deliveries whose time has come, oldest first.
 
         Of several deliveries about one fingerprint only the oldest that is neither sent nor dead
         is listed, so that a sink gets them in the order of their commits.
+
+        Args:
+            sink: the name of a sink.
+            now: deliveries that are scheduled up to this time are due.
+            limit: how many to list at most.
+            horizon: so are those that are scheduled for later than this, which nobody does: the
+                clock was ahead.
+            skip: ids of deliveries that the caller has in hand.
         """
         ...
 
@@ -288,8 +354,37 @@ class Ledger(Part, Protocol):
         """List deliveries that were given up, oldest first."""
         ...
 
-    async def replay(self, ids: Sequence[int] | None) -> int:
-        """Schedule dead letters again: those with these ids, or all. Returns how many."""
+    async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
+        """Schedule dead letters again: those with these ids, or all. Returns how many.
+
+        Args:
+            ids: which ones; None is all.
+            by: recorded in the audit trail together with the change; None records nothing.
+        """
+        ...
+
+
+class AuditTrail(Protocol):
+    """What was changed by whom, as durable as the ledger. Entries stay for ever.
+
+    Changes of the prompt book, the rule book and dead letters are recorded by those, together with
+    the change; this is for changes that are made elsewhere, and for reading.
+    """
+
+    async def append(self, entry: AuditEntry) -> AuditEntry:
+        """Store an entry durably; returns it with its `seq`.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def list(self, *, limit: int, before: int | None = None) -> Sequence[AuditEntry]:
+        """List entries, newest first, with `seq` below `before`.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
+        """
         ...
 
 
@@ -411,7 +506,11 @@ class Meter(Protocol):
         """A sink took an entry or did not."""
         ...
 
-    def observe(self, *, backlog: int, in_flight: int) -> None:
+    def begun(self, waited_s: float) -> None:
+        """Work on an event began, after it had waited in line."""
+        ...
+
+    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
         """Levels of the moment."""
         ...
 
@@ -449,6 +548,90 @@ class Tracer(Protocol):
         ...
 
 
+class ArmLog(Part, Protocol):
+    """Every choice of arms, as durable as the ledger; the newest is in force."""
+
+    async def latest(self) -> ArmChoice | None:
+        """Return the newest choice; None when there was none.
+
+        Raises:
+            StoreUnavailable: it cannot be read, as of all methods here.
+        """
+        ...
+
+    async def find(self, version: int) -> ArmChoice | None:
+        """Return a choice, or None."""
+        ...
+
+    async def list(self, *, limit: int, before: int | None = None) -> Sequence[ArmChoice]:
+        """List choices, newest first, with a `version` below `before`."""
+        ...
+
+    async def append(self, choice: ArmChoice, entry: AuditEntry | None = None) -> bool:
+        """Store a choice if its `version` follows the newest one.
+
+        Args:
+            choice: the next one.
+            entry: recorded in the audit trail together with it.
+
+        Returns:
+            False when somebody else was faster; nothing changes then.
+        """
+        ...
+
+
+class Comparisons(Part, Protocol):
+    """What arms said about the same events, and what people say about them."""
+
+    async def record(self, events: Sequence[ComparedEvent]) -> None:
+        """Store answers; those of arms that have answered about an event before replace the old.
+
+        A power cut may take the latest back, the end of the process may not. Labels in the events
+        are not stored.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    async def label(self, labels: Sequence[tuple[ComparedEvent, Label]]) -> None:
+        """Store what people say, durably; earlier labels are kept and count no more.
+
+        Args:
+            labels: each with its event, which is stored with its answers if it is not there.
+        """
+        ...
+
+    async def find(self, key: str) -> ComparedEvent | None:
+        """Return an event with all answers, or None."""
+        ...
+
+    async def labels_of(self, key: str) -> Sequence[Label]:
+        """Return every label of an event, oldest first."""
+        ...
+
+    async def events(
+        self, wanted: ComparedFilter, *, limit: int, before: int | None = None
+    ) -> Sequence[ComparedEvent]:
+        """List events, the latest stored first, with a `position` below `before`."""
+        ...
+
+    async def trim(self, *, keep: int, stored_before: datetime) -> int:
+        """Forget some of the oldest events beyond `keep` or stored before a time.
+
+        Events that somebody labelled stay. Returns how many were forgotten; 0 when none is left.
+        """
+        ...
+
+
+class AccessMeter(Protocol):
+    """Counts who is not let in. Never raises."""
+
+    def refused(self, door: str, error: RequestError) -> None:
+        """A caller was refused: unknown, without the scope, or too often."""
+        ...
+
+
 class RuleBook(Part, Protocol):
     """The realtime rules, as durable as the ledger."""
 
@@ -464,8 +647,12 @@ class RuleBook(Part, Protocol):
         """Return a rule, or None."""
         ...
 
-    async def put(self, rule: RealtimeRule) -> bool:
+    async def put(self, rule: RealtimeRule, entry: AuditEntry | None = None) -> bool:
         """Store a rule if its `revision` follows the stored one, 1 if there is none.
+
+        Args:
+            rule: what to store.
+            entry: joins the audit trail together with the change, if that is made.
 
         Returns:
             False when somebody else changed or deleted it in between; nothing changes then.
@@ -475,8 +662,8 @@ class RuleBook(Part, Protocol):
         """
         ...
 
-    async def delete(self, rule_id: str) -> bool:
-        """Forget a rule; False when there was none."""
+    async def delete(self, rule_id: str, entry: AuditEntry | None = None) -> bool:
+        """Forget a rule; False when there was none, and then `entry` is not stored either."""
         ...
 
 
@@ -526,6 +713,42 @@ class IncidentSearch(Part, Protocol):
         Raises:
             IncidentQueryFailed: the index cannot be read.
         """
+        ...
+
+
+class ArmsMeter(Protocol):
+    """Counts what arms do and say. Never raises."""
+
+    def answered(self, answers: Sequence[ArmAnswer]) -> None:
+        """Arms were asked about one event, for the verdict or beside it."""
+        ...
+
+    def compared(self, published: ArmAnswer, shadow: ArmAnswer) -> None:
+        """A shadow answered about an event with a verdict."""
+        ...
+
+    def left_out(self, arm: str, reason: LeftOut) -> None:
+        """An arm was not asked though its turn had come."""
+        ...
+
+    def shadow_spared(self, arm: str, reason: str) -> None:
+        """A shadow was not asked, or could not be shown the event."""
+        ...
+
+    def lost(self, events: int) -> None:
+        """Answers could not be kept for comparison."""
+        ...
+
+    def labelled(self, labels: int) -> None:
+        """People said what events really were."""
+        ...
+
+    def chosen(self, version: int) -> None:
+        """A choice of arms came into force."""
+        ...
+
+    def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
+        """Levels of one of an arm's servers at the moment."""
         ...
 
 
@@ -682,4 +905,20 @@ class ReviewMeter(Protocol):
 
     def counted(self, input_tokens: int | None, output_tokens: int | None) -> None:
         """A server counted the tokens of an answer; None where it does not tell."""
+        ...
+
+
+class AudienceMeter(Protocol):
+    """Counts who listens over WebSocket. Never raises."""
+
+    def listening(self, count: int) -> None:
+        """So many clients listen."""
+        ...
+
+    def turned_away(self) -> None:
+        """A client found no place."""
+        ...
+
+    def dropped(self) -> None:
+        """A client could not keep up."""
         ...

@@ -6,14 +6,16 @@ file named by `--settings` or `SIDECAR_SETTINGS_FILE`, environment variables
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,8 +34,10 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from sidecar.access import Scope, in_order
 from sidecar.errors import SettingsError
-from sidecar.model import Anchor, AnswerForm, EvidenceForm
+from sidecar.model import Anchor, AnswerForm, EventKind, EvidenceForm
+from sidecar.policy import Policy
 
 ENV_PREFIX: Final = "SIDECAR_"
 FILE_VARIABLE: Final = "SIDECAR_SETTINGS_FILE"
@@ -50,6 +54,16 @@ def _split(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
+def _flow(value: object) -> object:
+    """Let a list of mappings be written as YAML or JSON in an environment variable."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value) or ()
+    except yaml.YAMLError:
+        raise ValueError("this is neither YAML nor JSON") from None
+
+
 def _texts(value: object) -> object:
     """Let keys and values be written as YAML's `true` and `false`."""
     if not isinstance(value, Mapping):
@@ -57,24 +71,55 @@ def _texts(value: object) -> object:
     return {str(key).lower(): str(item) for key, item in value.items()}
 
 
+def _check_distinct(**places: str) -> None:
+    """Refuse one place for two things, such as one topic for incidents and alerts."""
+    names = list(places.values())
+    shared = next((name for name in names if names.count(name) > 1), None)
+    if shared is not None:
+        twice = " and ".join(f"`{key}`" for key, name in places.items() if name == shared)
+        raise ValueError(f"{twice} are both {shared!r}; give each a name of its own")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class HttpTlsSettings(_Section):
+    """Encryption of the HTTP door. The files are read again when they change."""
+
+    cert: Path | None = None
+    """PEM file with the server's certificate and those of the authorities between; None: plain
+    text."""
+    key: Path | None = None
+    """PEM file with its private key."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("give both `cert` and `key`, or neither")
+        return self
 
 
 class HttpSettings(_Section):
     """The HTTP door."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. The API has no authentication yet: bind elsewhere only on a network
-    that you trust."""
+    """Address to listen on. Any but loopback needs the section `security`."""
     port: int = Field(default=9080, ge=0, le=65535)
     """Port; 0 takes a free one."""
+    max_requests: int = Field(default=2048, ge=1)
+    """Requests at the same time, streams of verdicts included; more are refused with 503. Health is
+    always answered."""
+    max_connections: int = Field(default=8192, ge=1)
+    """Connections at the same time, idle ones included; on more, every request gets 503."""
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     """Larger request bodies are refused with 413 before they are read."""
     max_json_depth: int = Field(default=32, ge=2, le=200)
     """Deeper nested JSON is refused with 422."""
     shutdown_grace_s: float = Field(default=20.0, ge=0)
     """How long a stop waits for verifications in flight; the rest is taken up at the next start."""
+    tls: HttpTlsSettings = HttpTlsSettings()
+    """Encryption."""
 
 
 class RpcTlsSettings(_Section):
@@ -86,7 +131,8 @@ class RpcTlsSettings(_Section):
     key: Path | None = None
     """PEM file with its private key."""
     client_ca: Path | None = None
-    """PEM file of the authorities whose clients may call; None: every client may."""
+    """PEM file of the authorities that sign the certificates of clients. Every client has to show
+    one then, which stands for all scopes unless the call shows an API key."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -103,8 +149,7 @@ class RpcSettings(_Section):
     enabled: bool = False
     """Serve gRPC at all; needs the extra `grpc`."""
     host: str = "127.0.0.1"
-    """Address to listen on. The API has no authentication but `tls.client_ca`: bind elsewhere only
-    with that, or on a network that you trust."""
+    """Address to listen on. Any but loopback needs the section `security`, or `tls.client_ca`."""
     port: int = Field(default=9082, ge=0, le=65535)
     """Port; 0 takes a free one."""
     max_message_bytes: int = Field(default=67_108_864, ge=1024)
@@ -123,6 +168,46 @@ class RpcSettings(_Section):
     """How long a stop waits for calls to end."""
     tls: RpcTlsSettings = RpcTlsSettings()
     """Encryption."""
+
+
+class ApiKeySettings(_Section):
+    """One API key. `sidecar keys new` writes it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Who has it, in metrics and in the audit trail."""
+    hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    """SHA-256 of the key. The key itself is nowhere."""
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+    """What its holder may do: `read`, `submit`, `label`, `admin`."""
+    rate_per_minute: int | None = Field(default=None, ge=1)
+    """Requests a minute, which come again evenly; up to so many at once. None: no limit."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(in_order(self.scopes))})"
+
+
+def _origin_of(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/*\s@?#]+", value):
+        raise ValueError(f"{value!r} is no origin; write each such as https://ui.example.com")
+    return value.lower()
+
+
+class SecuritySettings(_Section):
+    """Who may call. Without keys the doors are open on loopback, and on no other address."""
+
+    keys: Annotated[tuple[ApiKeySettings, ...], NoDecode, BeforeValidator(_flow)] = ()
+    """API keys, as YAML or JSON: `[{name: pipeline, hash: "sha256:...", scopes: [submit]}]`."""
+    keys_file: Path | None = None
+    """YAML file with a list of further ones, such as a mounted secret; read again when it
+    changes."""
+    trusted_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Networks whose callers need no key and may do everything, such as VSS's own:
+    `172.18.0.0/16`. In the place of VSS's Alert Bridge: private networks."""
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_origin_of)], ...], NoDecode, BeforeValidator(_split)
+    ] = ()
+    """Web pages that may call from browsers, such as `https://ui.example.com`, separated by commas.
+    Empty: those that the sidecar itself serves."""
 
 
 class MetricsSettings(_Section):
@@ -186,6 +271,39 @@ class VerifySettings(_Section):
     verdict; both answers are recorded."""
 
 
+def _by_lower_name(value: object) -> object:
+    """Let names be written in any case."""
+    return (
+        {str(key).lower(): it for key, it in value.items()} if isinstance(value, Mapping) else value
+    )
+
+
+class SchedulingSettings(_Section):
+    """Which event is next, and which one is too late. VSS takes them as they come, however late."""
+
+    deadline_s: float = Field(default=600.0, gt=0)
+    """An event that is not decided so long after it was taken in ends as `deadline_expired`. A
+    restart of the service begins the time anew."""
+    deadlines: Annotated[
+        dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_by_lower_name)
+    ] = Field(default={})
+    """The same for single categories, such as `{"collision": 30}`."""
+    priority: int = Field(default=5, ge=0, le=9)
+    """How urgent an event is; 0 is the most urgent. Less urgent ones wait for all others."""
+    priorities: Annotated[
+        dict[str, Annotated[int, Field(ge=0, le=9)]], BeforeValidator(_by_lower_name)
+    ] = Field(default={})
+    """The same for single categories, such as `{"collision": 0}`."""
+    ageing_s: float = Field(default=30.0, gt=0)
+    """Each time an event has waited so long, it counts as one step more urgent."""
+    shed: bool = True
+    """End an event at once, as `overloaded`, when it cannot be decided before its deadline by what
+    is in line before it and by how long events took lately."""
+    max_queued: int = Field(default=4096, ge=1)
+    """Events in line, among which sensors get equal shares; further ones stay in the ledger, in the
+    order in which they came."""
+
+
 class MediaSettings(_Section):
     """Clips and pictures."""
 
@@ -244,6 +362,8 @@ class VstSettings(_Section):
     STORAGE_MODULE_ENDPOINT)."""
     sensor_list_endpoint: str = Field(default="/vst/api/v1/sensor/streams", pattern="^/")
     """Path of the sensor list (VSS: the same)."""
+    file_path_endpoint: str = Field(default="/api/v1/storage/file/path", pattern="^/")
+    """Path that tells where the file of an alert's `vst_id` lies (VSS 2.4: the same)."""
     ignore_event_media: bool = False
     """Take every pipeline event's clip from VST, whatever media the event names, as VSS does unless
     `vst_pass_through_mode` is set."""
@@ -299,9 +419,21 @@ class KafkaSettings(_Section):
     options: dict[str, SecretStr] = Field(default={})
     """Further properties of librdkafka, such as `security.protocol` and `sasl.username`."""
 
+    @model_validator(mode="after")
+    def _topics(self) -> Self:
+        _check_distinct(
+            incidents_topic=self.incidents_topic,
+            alerts_topic=self.alerts_topic,
+            dead_letter_topic=self.dead_letter_topic,
+        )
+        return self
 
-class StreamsSettings(_Section):
-    """Incidents and alerts from Redis Streams."""
+
+class GroupSettings(_Section):
+    """How streams of Redis are read."""
+
+    section: ClassVar[str]
+    """Its name in the tree."""
 
     url: SecretStr = SecretStr("")
     """Such as `redis://:password@redis:6379/0` or `rediss://...`; empty: off."""
@@ -309,10 +441,6 @@ class StreamsSettings(_Section):
     """Consumer group; replicas share it."""
     consumer: str = ""
     """Name of this replica in the group, to which its process id is added; empty: the host's."""
-    incidents_stream: str = Field(default="mdx-incidents", min_length=1)
-    """Stream of incidents."""
-    alerts_stream: str = Field(default="mdx-alerts", min_length=1)
-    """Stream of alerts."""
     start_at: Literal["latest", "earliest"] = "latest"
     """Where a group that does not exist yet begins (VSS: latest)."""
     dead_letter_stream: str = Field(default="mdx-vlm-dead-letters", min_length=1)
@@ -324,6 +452,102 @@ class StreamsSettings(_Section):
     A reader that is alive and waits for room keeps its entries."""
     max_deliveries: int = Field(default=5, ge=1)
     """Entries that were delivered so often without being stored go to the dead letters."""
+    delete_safe: bool = False
+    """Delete entries that every group of their stream has acknowledged, so that nobody needs to
+    trim the streams and none is trimmed unread. Needs Redis 8.2; older ones keep them."""
+
+    @property
+    def kinds(self) -> Mapping[str, EventKind]:
+        """What the entries of each stream are, by its name."""
+        raise NotImplementedError
+
+
+class StreamsSettings(GroupSettings):
+    """Incidents and alerts from Redis Streams."""
+
+    section = "streams"
+
+    incidents_stream: str = Field(default="mdx-incidents", min_length=1)
+    """Stream of incidents."""
+    alerts_stream: str = Field(default="mdx-alerts", min_length=1)
+    """Stream of alerts."""
+
+    @property
+    def kinds(self) -> Mapping[str, EventKind]:
+        """What the entries of each stream are, by its name."""
+        return {self.incidents_stream: EventKind.INCIDENT, self.alerts_stream: EventKind.ALERT}
+
+    @model_validator(mode="after")
+    def _streams(self) -> Self:
+        _check_distinct(
+            incidents_stream=self.incidents_stream,
+            alerts_stream=self.alerts_stream,
+            dead_letter_stream=self.dead_letter_stream,
+        )
+        return self
+
+
+class BridgeSettings(GroupSettings):
+    """The Redis streams of VSS 2.4's Alert Bridge: alerts that bring their prompt, and reviews."""
+
+    section = "bridge"
+
+    group: str = Field(default="vlm_agents_group", min_length=1)
+    """Consumer group; replicas share it (VSS 2.4: the same)."""
+    start_at: Literal["latest", "earliest"] = "earliest"
+    """Where a group that does not exist yet begins (VSS 2.4: earliest)."""
+    dead_letter_stream: str = Field(default="alert-bridge-dead-letters-stream", min_length=1)
+    """Takes entries that are no alerts, with the cause beside them."""
+    input_stream: str = Field(default="alert-bridge-input-stream", min_length=1)
+    """Stream of alerts (VSS 2.4: the same)."""
+    enhanced_stream: str = Field(default="alert-bridge-enhanced-stream", min_length=1)
+    """Gets the document of each reviewed alert (VSS 2.4: the same)."""
+    incidents_stream: str = "alert-bridge-incidents-stream"
+    """Gets the document of each verified nv.Incident (VSS 2.4: the same); empty: they are not
+    written here."""
+    max_length: int = Field(default=0, ge=0)
+    """Entries that these two streams keep, roughly; older ones are dropped, read or not. 0 keeps
+    all."""
+    remember_s: int = Field(default=3600, ge=1)
+    """How long Redis remembers that a document was written, so that a repeated delivery writes no
+    second entry."""
+    timeout_s: float = Field(default=5.0, ge=0.1)
+    """Time for one exchange when writing."""
+    request_defaults: Path | None = None
+    """VSS 2.4's `alert_request_defaults.yaml`, which fills in what alerts leave out (VSS 2.4:
+    ALERT_AGENT_DEFAULTS_FILE). None: the values that VSS ships."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        names = (
+            self.input_stream,
+            self.enhanced_stream,
+            self.incidents_stream,
+            self.dead_letter_stream,
+        )
+        if len(set(names)) < len(names):
+            raise ValueError("the streams must have different names, or what goes out comes in")
+        return self
+
+    @property
+    def kinds(self) -> Mapping[str, EventKind]:
+        """What the entries of each stream are, by its name."""
+        return {self.input_stream: EventKind.ALERT}
+
+
+class WebSocketSettings(_Section):
+    """Verdicts over WebSocket, at `/ws/alerts` and `/ws`."""
+
+    enabled: bool = True
+    """Offer it (VSS 2.4: true)."""
+    max_clients: int = Field(default=1000, ge=0)
+    """Connections at the same time; further ones are closed with code 1013."""
+    max_behind: int = Field(default=256, ge=1)
+    """Frames that a client may be behind; one that is slower is closed with code 1013."""
+    ping_s: float = Field(default=20.0, gt=0)
+    """How often a client is asked whether it lives."""
+    ping_timeout_s: float = Field(default=20.0, gt=0)
+    """A client that does not answer for so long is closed."""
 
 
 class EndTimeDeltaSettings(_Section):
@@ -419,6 +643,9 @@ class ArmSettings(_Section):
     """Name in `adapters`, or `package.module:ATTRIBUTE`. Defaults to the arm's own name."""
     url: str = ""
     """OpenAI-compatible endpoint including `/v1`. The baseline arm has none."""
+    urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Several endpoints of the same model, separated by commas, instead of `url`: the one with the
+    fewest requests in flight is asked, and one that fails is left out until it works again."""
     model: str = ""
     """Model id to request; "" takes the first of `GET /v1/models`."""
     api_key: SecretStr = SecretStr("")
@@ -451,12 +678,35 @@ class ArmSettings(_Section):
     reasoning: bool = False
     """Ask for a chain of thought before the answer."""
 
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.api_key.get_secret_value() and "@" in self.url.partition("://")[2].split("/")[0]:
+            raise ValueError("give a user in `url`, or `api_key`, but not both")
+        return self
+
 
 class AbSettings(_Section):
     """Which arm answers."""
 
     primary: str = "baseline"
-    """Name of the arm whose verdict is published."""
+    """Name of the arm whose verdict is published, when no policy is given."""
+    policy: Policy | None = None
+    """Which arm answers which event, in the form of docs/ab.md; in a variable, as JSON."""
+    policy_file: str = ""
+    """The same in a YAML file; `usage-map` is one that comes with the sidecar."""
+    keep_answers: Literal["compared", "all"] = "compared"
+    """Which answers of arms are kept for comparison: those about events while more than one arm may
+    be asked, or all."""
+    keep_events: int = Field(default=200_000, ge=0)
+    """Compared events to keep; the oldest go first, those that somebody labelled never."""
+    keep_days: float = Field(default=90.0, gt=0)
+    """How long to keep them."""
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Self:
+        if self.policy is not None and self.policy_file:
+            raise ValueError("give either `policy` or `policy_file`")
+        return self
 
 
 class ConsoleSinkSettings(_Section):
@@ -542,6 +792,11 @@ class StreamsSinkSettings(_Section):
     second entry. Costs it about 150 bytes for each verdict of that time."""
     timeout_s: float = Field(default=5.0, ge=0.1)
     """Time for one exchange (VSS: 5)."""
+
+    @model_validator(mode="after")
+    def _streams(self) -> Self:
+        _check_distinct(incidents_stream=self.incidents_stream, alerts_stream=self.alerts_stream)
+        return self
 
 
 class SinkSettings(_Section):
@@ -725,13 +980,17 @@ class Settings(BaseSettings):
 
     http: HttpSettings = HttpSettings()
     grpc: RpcSettings = RpcSettings()
+    security: SecuritySettings = SecuritySettings()
     metrics: MetricsSettings = MetricsSettings()
     ledger: LedgerSettings = LedgerSettings()
     verify: VerifySettings = VerifySettings()
+    scheduling: SchedulingSettings = SchedulingSettings()
     media: MediaSettings = MediaSettings()
     vst: VstSettings = VstSettings()
     kafka: KafkaSettings = KafkaSettings()
     streams: StreamsSettings = StreamsSettings()
+    bridge: BridgeSettings = BridgeSettings()
+    websocket: WebSocketSettings = WebSocketSettings()
     filters: FilterSettings = FilterSettings()
     prompts: PromptSettings = PromptSettings()
     answers: AnswerSettings = AnswerSettings()

@@ -23,6 +23,7 @@ RULES = [
     AnswerRules(needs_json=True, verdict_field="a.b", verdict_mapping={"safe": "no", "x": "yes"}),
     AnswerRules(shape=AnswerShape.TIMELINE, verdict_field="verdict", reasoning_fields=("r.t", "r")),
     AnswerRules(verdict_mapping={"true": "no", "false": "yes", "bad": "maybe"}),
+    AnswerRules(reasoned=True),
 ]
 FINISH_REASONS = ["stop", "length", "", "repetition"]
 PIECES = [
@@ -69,6 +70,20 @@ PIECES = [
         "I cannot determine",
         "わかりません",
         "\n",
+        "Therefore, ",
+        "so the answer to the question is ",
+        "In conclusion, ",
+        "Wait, that is not right. ",
+        "but only if ",
+        "(probably)",
+        "Example: ",
+        "です",
+        "結論は",
+        "✅ ",
+        "[x] ",
+        "? ",
+        " // ",
+        "is_false_alarm: ",
     ),
 ]
 

@@ -33,6 +33,10 @@ class Running:
         async with self.client.post(self.url + path, json=body) as answer:
             return answer.status, await answer.json(content_type=None)
 
+    async def put(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+        async with self.client.put(self.url + path, json=body) as answer:
+            return answer.status, await answer.json(content_type=None)
+
     async def post_bytes(
         self, path: str, body: bytes, content_type: str = "application/json"
     ) -> tuple[int, Any]:

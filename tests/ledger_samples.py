@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +13,11 @@ from sidecar.model import (
     MediaRequest,
     Origin,
     Outcome,
+    StoredEvent,
     VerdictRecord,
     VerifyEvent,
 )
+from sidecar.ports import Ledger
 
 T0 = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
@@ -55,6 +57,12 @@ def a_record(key: str = "key-1", **changes: Any) -> VerdictRecord:
         document={"Id": f"fingerprint of {key}", "info": {"verdict": "confirmed"}},
     )
     return replace(record, **changes)
+
+
+async def take(ledger: Ledger, limit: int) -> Sequence[StoredEvent]:
+    """Claim the oldest events that nobody works on."""
+    waiting = await ledger.waiting(after=0, limit=limit)
+    return await ledger.claim([event.key for event in waiting])
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

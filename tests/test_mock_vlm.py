@@ -1,13 +1,16 @@
 """The mock of a model's server."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
 
 from sidecar.errors import SettingsError
 from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer, answers_from_json
+from sidecar.testing.personality import Personality, personality_from_json
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "?"}]}
 
@@ -110,3 +113,70 @@ def test_wrong_script_is_explained(text, problem):
     """A script that cannot be used names what is wrong."""
     with pytest.raises(SettingsError, match=problem):
         answers_from_json(text)
+
+
+TRUTH = {f"event-{number}": number % 3 > 0 for number in range(3000)}
+
+
+def question(identity: str) -> dict[str, Any]:
+    """Ask as the sidecar does: parts of media and text, the event's id in quotes."""
+    text = f'Event "{identity}": does something move? Answer "yes" or "no".'
+    parts = [{"type": "video_url", "video_url": {"url": "data:"}}, {"type": "text", "text": text}]
+    return {
+        "messages": [{"role": "system", "content": "Help."}, {"role": "user", "content": parts}]
+    }
+
+
+def test_a_personality_errs_at_its_rates():
+    """3,000 events: the shares that it gets right are those asked for, within chance."""
+    personality = Personality(TRUTH, sensitivity=0.8, specificity=0.6, unparsable=0.1, seed=4)
+    said = {it: personality(question(it)).content for it in TRUTH}
+    read = {it: text for it, text in said.items() if text in {"yes", "no"}}
+    of_true = [text == "yes" for it, text in read.items() if TRUTH[it]]
+    of_false = [text == "no" for it, text in read.items() if not TRUTH[it]]
+
+    assert abs(1 - len(read) / len(said) - 0.1) < 0.02
+    assert abs(sum(of_true) / len(of_true) - 0.8) < 0.03
+    assert abs(sum(of_false) / len(of_false) - 0.6) < 0.05
+
+
+def test_a_personality_says_the_same_about_an_event_every_time():
+    """Another seed says it about other events; what it does not know it confirms."""
+    one, other = (Personality(TRUTH, 0.5, 0.5, seed=seed) for seed in (1, 2))
+    first = [one(question(it)).content for it in list(TRUTH)[:100]]
+
+    assert first == [one(question(it)).content for it in list(TRUTH)[:100]]
+    assert first != [other(question(it)).content for it in list(TRUTH)[:100]]
+    assert "yes" == one(question("stranger")).content
+
+
+async def test_a_mock_answers_in_character(http):
+    """Over HTTP, with the probability of its word."""
+    personality = Personality({"event-1": False}, sensitivity=1.0, specificity=1.0)
+    mock = MockVlm(MockVlmOptions(choose=personality))
+    url = await mock.start()
+    try:
+        async with http.post(f"{url}/chat/completions", json=question("event-1")) as response:
+            choice = (await response.json())["choices"][0]
+    finally:
+        await mock.close()
+    (token,) = choice["logprobs"]["content"]
+
+    assert ("no", "no") == (choice["message"]["content"], token["token"])
+    assert math.exp(token["logprob"]) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("{", "JSON"),
+        ("{}", "truth: Field required"),
+        ('{"truth": {}, "sensitivity": 1, "specificity": 1}', "truth"),
+        ('{"truth": {"a": true}, "sensitivity": 2, "specificity": 1}', "sensitivity"),
+        ('{"truth": {"a": true}, "sensitivity": 1, "specificity": 1, "mood": 1}', "mood"),
+    ],
+)
+def test_a_wrong_personality_is_refused_by_name(text, word):
+    """In a sentence."""
+    with pytest.raises(SettingsError, match=word):
+        personality_from_json(text)

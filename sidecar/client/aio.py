@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -27,6 +28,7 @@ class AsyncVerifierClient:
     Args:
         target: such as `localhost:9082`.
         credentials: such as `grpc.ssl_channel_credentials(...)`; None speaks plain text.
+        api_key: shown with each call; keep it to encrypted connections.
         timeout_s: deadline of each call that ends by itself, repetitions included.
     """
 
@@ -35,10 +37,12 @@ class AsyncVerifierClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str = "",
         timeout_s: float = 120.0,
     ) -> None:
         self._target = target
         self._credentials = credentials
+        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> Self:
@@ -122,6 +126,8 @@ class AsyncVerifierClient:
         sensor_id: str = "",
         category: str = "",
         outcome: pb.Outcome = pb.OUTCOME_UNSPECIFIED,
+        since: datetime | None = None,
+        until: datetime | None = None,
         after: int | None = None,
     ) -> AsyncGenerator[pb.Verdict]:
         """Yield verdicts as they are committed, without end and across restarts of the server.
@@ -130,17 +136,24 @@ class AsyncVerifierClient:
             sensor_id: of which camera; "" means any, as of the others.
             category: of which alert type.
             outcome: ended how.
+            since: of events with this timestamp or a later one; an aware time.
+            until: of events with this timestamp or an earlier one; an aware time.
             after: `seq` of the last verdict that was seen; None starts with the next one.
 
         Raises:
             CallFailed: the server refuses.
         """
         request = pb.WatchVerdictsRequest(
-            sensor_id=sensor_id, category=category, outcome=outcome, after=after
+            sensor_id=sensor_id,
+            category=category,
+            outcome=outcome,
+            since=since,
+            until=until,
+            after=after,
         )
         while True:
             try:
-                async for response in self._stub.WatchVerdicts(request, wait_for_ready=True):
+                async for response in self._stub.WatchVerdicts(request, **self._shown()):
                     request.after = response.verdict.seq
                     yield response.verdict
             except grpc.aio.AioRpcError as error:
@@ -166,9 +179,43 @@ class AsyncVerifierClient:
         with translated():
             return (await self._stub.ListArms(pb.ListArmsRequest(), **self._limits(None))).arms
 
+    async def set_arms(
+        self,
+        primary: str = "",
+        *,
+        policy_json: str = "",
+        restore: int = 0,
+        reason: str = "",
+        version: int | None = None,
+        force: bool = False,
+    ) -> pb.ArmChoice:
+        """Put arms in force: one of `primary`, `policy_json` and `restore`.
+
+        Args:
+            primary: the arm that answers everything.
+            policy_json: a policy as `PUT /api/v1/arms` takes it.
+            restore: version whose policy to put in force again.
+            reason: for the audit trail.
+            version: that was seen in force; None does not care.
+            force: take it although servers that would answer are away.
+
+        Raises:
+            CallFailed: it cannot be in force (INVALID_ARGUMENT, FAILED_PRECONDITION), another one
+                is (ABORTED), or the server cannot be asked.
+        """
+        request = pb.SetArmsRequest(reason=reason, version=version, force=force)
+        if primary:
+            request.primary = primary
+        if policy_json:
+            request.policy_json = policy_json
+        if restore:
+            request.restore = restore
+        with translated():
+            return (await self._stub.SetArms(request, **self._limits(None))).choice
+
     @asynccontextmanager
     async def _sent(self, sending: Sending) -> AsyncGenerator[Call]:
-        call = self._stub.SubmitStream(wait_for_ready=True)
+        call = self._stub.SubmitStream(**self._shown())
         writer = asyncio.create_task(sending.write_to(call))
         try:
             yield call
@@ -178,7 +225,10 @@ class AsyncVerifierClient:
             call.cancel()
 
     def _limits(self, timeout_s: float | None) -> dict[str, Any]:
-        return {"timeout": timeout_s or self._timeout_s, "wait_for_ready": True}
+        return {"timeout": timeout_s or self._timeout_s, **self._shown()}
+
+    def _shown(self) -> dict[str, Any]:
+        return {"metadata": self._metadata, "wait_for_ready": True}
 
 
 async def _pause(error: grpc.aio.AioRpcError) -> None:

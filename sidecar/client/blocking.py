@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -22,6 +23,7 @@ class VerifierClient:
     Args:
         target: such as `localhost:9082`.
         credentials: such as `grpc.ssl_channel_credentials(...)`; None speaks plain text.
+        api_key: shown with each call; keep it to encrypted connections.
         timeout_s: deadline of each call that ends by itself, repetitions included.
     """
 
@@ -30,9 +32,12 @@ class VerifierClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str = "",
         timeout_s: float = 120.0,
     ) -> None:
-        self._client = AsyncVerifierClient(target, credentials=credentials, timeout_s=timeout_s)
+        self._client = AsyncVerifierClient(
+            target, credentials=credentials, api_key=api_key, timeout_s=timeout_s
+        )
         self._runner = asyncio.Runner()
         self._streams: set[AsyncGenerator[object]] = set()
 
@@ -71,11 +76,20 @@ class VerifierClient:
         sensor_id: str = "",
         category: str = "",
         outcome: pb.Outcome = pb.OUTCOME_UNSPECIFIED,
+        since: datetime | None = None,
+        until: datetime | None = None,
         after: int | None = None,
     ) -> Iterator[pb.Verdict]:
         """Yield verdicts as they are committed, without end."""
         return self._iterate(
-            self._client.watch(sensor_id=sensor_id, category=category, outcome=outcome, after=after)
+            self._client.watch(
+                sensor_id=sensor_id,
+                category=category,
+                outcome=outcome,
+                since=since,
+                until=until,
+                after=after,
+            )
         )
 
     def get_verdict(self, identity: str) -> pb.Verdict | None:
@@ -85,6 +99,10 @@ class VerifierClient:
     def list_arms(self) -> Sequence[pb.Arm]:
         """List the models behind the contract."""
         return self._runner.run(self._client.list_arms())
+
+    def set_arms(self, primary: str = "", **options: Any) -> pb.ArmChoice:
+        """Put arms in force; the options are those of the asynchronous client."""
+        return self._runner.run(self._client.set_arms(primary, **options))
 
     def _iterate(self, answers: AsyncGenerator[T]) -> Iterator[T]:
         self._streams.add(answers)

@@ -22,6 +22,7 @@ MAX_TOKENS: Final = 2**31
 
 _SYSTEM: Final = frozenset({"system", "developer"})
 _SPEAKERS: Final = {"user": "User", "assistant": "Assistant"}
+_ROLES: Final = _SYSTEM | _SPEAKERS.keys()
 _MEDIA: Final = {"image_url": MediaType.IMAGE, "video_url": MediaType.VIDEO}
 _JSON: Final = re.compile(r"\bjson\b", re.IGNORECASE)
 _NO_JSON: Final = re.compile(r"\b(?:no|not|without|never)\s+(?:\w+\s+){0,3}json\b", re.IGNORECASE)
@@ -153,7 +154,7 @@ def parse_chat(body: Mapping[str, Any]) -> Chat:
         name: value for name, value in (options.model_extra or {}).items() if value is not None
     }
     user = _as_text(turns)
-    form = (options.response_format or {}).get("type")
+    form = str((options.response_format or {}).get("type"))
     if options.response_format and form != "text":
         given["response_format"] = options.response_format
     return Chat(
@@ -206,12 +207,12 @@ def _read_messages(
             raise _wrong(where, "must be an object with `role` and `content`")
         role = message.get("role")
         text = "\n".join(_read_content(message.get("content"), where, media))
+        if not isinstance(role, str) or role not in _ROLES:
+            raise _wrong(f"{where}.role", "must be system, developer, user or assistant")
         if role in _SYSTEM:
             system.append(text)
-        elif role in _SPEAKERS:
-            turns.append((str(role), text))
         else:
-            raise _wrong(f"{where}.role", "must be system, developer, user or assistant")
+            turns.append((role, text))
     if not any(role == "user" for role, _ in turns):
         raise _wrong("messages", "must contain a message of the user")
     return "\n".join(system), turns, media
@@ -226,7 +227,7 @@ def _read_content(content: object, where: str, media: list[tuple[MediaType, str]
         raise _wrong(f"{where}.content", "must be a string or a list of parts")
     for index, part in enumerate(content):
         here = f"{where}.content.{index}"
-        kind = part.get("type") if isinstance(part, Mapping) else None
+        kind = str(part.get("type")) if isinstance(part, Mapping) else ""
         if kind == "text" and isinstance(part.get("text"), str):
             yield part["text"]
         elif kind in _MEDIA:

@@ -10,11 +10,14 @@ from sidecar.contract.chat import ChatMode
 from sidecar.errors import (
     AnswerError,
     DeadlineExpired,
+    Forbidden,
     InvalidRequest,
     MediaRoute,
     NotFound,
     Overloaded,
+    RateLimited,
     RequestError,
+    Unauthenticated,
     UnsupportedQuestion,
     VerificationError,
     VlmBusy,
@@ -123,14 +126,15 @@ def model_list(ids: Sequence[str], created: int) -> dict[str, Any]:
 def failure(error: RequestError | VerificationError) -> tuple[int, dict[str, Any]]:
     """Return HTTP status and body for an error, in OpenAI's shape."""
     status = _status(error)
-    return status, {
-        "error": {
-            "message": _message(error),
-            "type": _type(error, status),
-            "param": error.issues[0].field if isinstance(error, InvalidRequest) else None,
-            "code": _code(error),
-        }
-    }
+    param = error.issues[0].field if isinstance(error, InvalidRequest) else None
+    return status, write_error(_message(error), _type(error, status), _code(error), param)
+
+
+def write_error(
+    message: str, kind: str, code: str | None = None, param: str | None = None
+) -> dict[str, Any]:
+    """Write an error in OpenAI's shape."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def _head(answer: ChatAnswer, kind: str, identity: str, created: int) -> dict[str, Any]:
@@ -177,7 +181,11 @@ def _code(error: RequestError | VerificationError) -> str:
     match error:
         case NotFound():
             return "model_not_found"
-        case Overloaded():
+        case Unauthenticated():
+            return "invalid_api_key"
+        case Forbidden():
+            return "insufficient_permissions"
+        case Overloaded() | RateLimited():
             return "rate_limit_exceeded"
         case _:
             return row_of(error).reason

@@ -17,6 +17,7 @@ import orjson
 from sidecar.errors import MediaRoute, row_of
 from sidecar.model import (
     Answer,
+    ArmAnswer,
     EventKind,
     Evidence,
     Interval,
@@ -71,8 +72,13 @@ def record_of(verdict: Verdict) -> VerdictRecord:
         arm=verdict.arm,
         timestamp=event.timestamp,
         decided_at=verdict.decided_at,
-        document=enrich(verdict),
+        document=document_of(verdict),
     )
+
+
+def document_of(verdict: Verdict) -> Mapping[str, Any]:
+    """Return what is published: the enriched event, unless the verdict brings its own document."""
+    return enrich(verdict) if verdict.document is None else verdict.document
 
 
 def as_text(value: object) -> str:
@@ -183,7 +189,9 @@ def _provenance(verdict: Verdict) -> dict[str, str]:
     }
     if verdict.notes:
         facts["sidecarNotes"] = ",".join(verdict.notes)
-    return {**facts, **_reason(verdict), **_answers(verdict.answers)}
+    if verdict.rule:
+        facts["sidecarRule"] = verdict.rule
+    return {**facts, **_reason(verdict), **_answers(verdict.answers), **_arms(verdict)}
 
 
 def _reason(verdict: Verdict) -> dict[str, str]:
@@ -203,6 +211,26 @@ def _answers(answers: Sequence[Answer]) -> dict[str, str]:
         return {}
     newest_first = [_as_json(_recorded(answer)) for answer in reversed(answers)]
     return _joined("sidecarAnswers", len(answers), _fitting(newest_first)[::-1])
+
+
+def _arms(verdict: Verdict) -> dict[str, str]:
+    """Tell what each arm said, and which were left out, where there was more than one."""
+    if len(verdict.heard) + len(verdict.left_out) < 2:  # noqa: PLR2004 - more than one
+        return {}
+    said = (_as_json(_heard(answer)) for answer in verdict.heard)
+    left_out = (_as_json({"arm": arm, "leftOut": reason}) for arm, reason in verdict.left_out)
+    return _list("sidecarArms", (*said, *left_out))
+
+
+def _heard(answer: ArmAnswer) -> dict[str, Any]:
+    return {
+        "arm": answer.arm,
+        "role": answer.role,
+        "verdict": answer.outcome,
+        "reason": answer.reason,
+        "confidence": None if answer.confidence is None else round(answer.confidence, 4),
+        "latencyMs": answer.latency_ms,
+    }
 
 
 def _recorded(answer: Answer) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError, SerializeToJsonError
-from google.protobuf.message import DecodeError
+from google.protobuf.json_format import ParseDict, ParseError, SerializeToJsonError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sidecar.contract.enrich import as_text
 from sidecar.contract.event import parse_timestamp
+from sidecar.contract.protojson import to_json_object
 from sidecar.errors import InvalidRequest, Issue, MalformedPayload
 from sidecar.model import EventKind
 from sidecar.pb.nv.ext_pb2 import Behavior, Incident
@@ -59,12 +60,23 @@ def from_protobuf(body: bytes, kind: EventKind) -> dict[str, Any]:
     message = Incident() if kind is EventKind.INCIDENT else Behavior()
     try:
         message.ParseFromString(body)
-        raw: dict[str, Any] = MessageToDict(message, always_print_fields_with_no_presence=True)
-    except (DecodeError, SerializeToJsonError) as error:
-        name = message.DESCRIPTOR.full_name
-        text = f"Invalid Protobuf payload: {error}. Send a serialized {name}."
-        raise MalformedPayload(text) from error
-    return _complete(raw) if kind is EventKind.INCIDENT else _without_unset_times(raw)
+    except DecodeError as error:
+        raise _malformed(message, error) from error
+    return from_message(message)
+
+
+def from_message(message: Incident | Behavior) -> dict[str, Any]:
+    """Read a message as `from_protobuf` reads its bytes.
+
+    Raises:
+        MalformedPayload: a value cannot be written as JSON.
+        InvalidRequest: an incident lacks a field that VSS requires (issues `missing`).
+    """
+    try:
+        raw = to_json_object(message)
+    except (ValueError, SerializeToJsonError) as error:
+        raise _malformed(message, error) from error
+    return _complete(raw) if isinstance(message, Incident) else _without_unset_times(raw)
 
 
 def to_protobuf(document: Mapping[str, Any], kind: EventKind) -> bytes:
@@ -87,6 +99,11 @@ def to_protobuf(document: Mapping[str, Any], kind: EventKind) -> bytes:
     except ParseError:
         _fill_what_fits(message, mapped)
     return message.SerializeToString(deterministic=True)
+
+
+def _malformed(message: Message, error: Exception) -> MalformedPayload:
+    name = message.DESCRIPTOR.full_name
+    return MalformedPayload(f"Invalid Protobuf payload: {error}. Send a serialized {name}.")
 
 
 def _complete(raw: dict[str, Any]) -> dict[str, Any]:

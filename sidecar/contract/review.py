@@ -20,6 +20,7 @@ MESSAGE_LIMIT: Final = 1024
 DESCRIPTION_LIMIT: Final = 102_400
 REASONING_LIMIT: Final = 100_000
 FRAMES_LIMIT: Final = 1024
+PROMPT_LIMIT: Final = 5000
 NO_REASONING: Final = "No reasoning available"
 METHOD: Final = "VSS"
 NOTES: Final = "Alert auto-reviewed by VSS; confidence above threshold."
@@ -90,8 +91,8 @@ class Decoding(Closed):
 class ReviewVlmParams(Decoding):
     """What to ask the model."""
 
-    prompt: str = Field(max_length=5000)
-    system_prompt: str = Field(default="", min_length=1, max_length=5000)
+    prompt: str = Field(max_length=PROMPT_LIMIT)
+    system_prompt: str = Field(default="", min_length=1, max_length=PROMPT_LIMIT)
     """"" stands for the one of the settings; it cannot be sent."""
 
 
@@ -172,7 +173,7 @@ class ReviewResult(Closed):
     reviewed_at: str
     notes: str = Field(max_length=1024)
     description: str = Field(max_length=DESCRIPTION_LIMIT)
-    input_prompt: str = Field(max_length=5000)
+    input_prompt: str = Field(max_length=PROMPT_LIMIT)
     debug: ReviewDebug | None = None
 
 

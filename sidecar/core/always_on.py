@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
+from sidecar.audit import Attribution
 from sidecar.contract.realtime import AlwaysOnRule, CameraChange, fields_for_camera
 from sidecar.contract.verdict import error_response, refusal_message
 from sidecar.core.realtime import RealtimeRules
@@ -45,18 +46,22 @@ class AlwaysOn:
     clock: Clock
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
-    async def handle(self, camera: CameraChange) -> CameraOutcome:
+    async def handle(self, camera: CameraChange, by: Attribution | None = None) -> CameraOutcome:
         """Do what a camera event asks for; events of one camera one after the other.
+
+        Args:
+            camera: what it does.
+            by: who sent the event, for the audit trail.
 
         Raises:
             StoreUnavailable: the rules cannot be read.
         """
         async with self._locks.setdefault(camera.camera_id, asyncio.Lock()):
             if camera.change == "camera_remove":
-                return await self._stop(camera.camera_id)
-            return await self._start(camera)
+                return await self._stop(camera.camera_id, by)
+            return await self._start(camera, by)
 
-    async def _start(self, camera: CameraChange) -> CameraOutcome:
+    async def _start(self, camera: CameraChange, by: Attribution | None) -> CameraOutcome:
         known = {rule.label: rule for rule in await self.rules.of_camera(camera.camera_id)}
         entries = self.entries or ()
         if all(entry.rule_id in known for entry in entries):
@@ -73,7 +78,7 @@ class AlwaysOn:
             if entry.rule_id in known
         ]
         missing = [entry for entry in entries if entry.rule_id not in known]
-        begun = await asyncio.gather(*(self._start_one(entry, camera) for entry in missing))
+        begun = await asyncio.gather(*(self._start_one(entry, camera, by) for entry in missing))
         details = [*running, *begun]
         failed = sum(detail["result"] == "error" for detail in details)
         if not failed:
@@ -82,22 +87,25 @@ class AlwaysOn:
             return CameraOutcome(200, "STREAM_ADD_PARTIAL_SUCCESS", details)
         return CameraOutcome(502, "STREAM_ADD_FAILED", details)
 
-    async def _start_one(self, entry: AlwaysOnRule, camera: CameraChange) -> Mapping[str, Any]:
+    async def _start_one(
+        self, entry: AlwaysOnRule, camera: CameraChange, by: Attribution | None
+    ) -> Mapping[str, Any]:
         named = {"rule_id": entry.rule_id, "alert_type": entry.alert_type}
         try:
+            fields = fields_for_camera(entry, camera)
             rule = await self.rules.create(
-                fields_for_camera(entry, camera), camera_id=camera.camera_id, label=entry.rule_id
+                fields, by, camera_id=camera.camera_id, label=entry.rule_id
             )
         except RequestError as error:
             return {**named, **self._failure(error)}
         return {**named, "status": 201, "result": "success", "alert_rule_id": rule.id}
 
-    async def _stop(self, camera_id: str) -> CameraOutcome:
+    async def _stop(self, camera_id: str, by: Attribution | None) -> CameraOutcome:
         details = []
         for rule in await self.rules.of_camera(camera_id):
             named = {"rule_id": rule.label, "alert_rule_id": rule.id}
             try:
-                await self.rules.delete(rule.id)
+                await self.rules.delete(rule.id, by)
                 details.append({**named, "status": 200, "result": "success"})
             except NotFound:  # somebody else deleted it, which is what was asked for
                 details.append({**named, "status": 404, "result": "success"})

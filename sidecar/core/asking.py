@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sidecar.core.choices import as_choice, asks_yes_or_no, takes_choice
 from sidecar.core.evidence import fit_plan
 from sidecar.core.families import check_family
 from sidecar.core.routing import Arm
@@ -127,7 +128,7 @@ class Asker:
             dialect=attempt.dialect,
             plan=arm.plan,
         )
-        request = arm.adapter.build_request(question)
+        request = replace(arm.adapter.build_request(question), dialect=attempt.dialect)
         reply = await arm.backend.complete(request, arm.timeout_s)
         seen = arm.adapter.frames_seen(request, reply)
         notes = request.notes
@@ -143,9 +144,9 @@ class Asker:
         yield verdict
         self._require_frames(verdict, evidence)
         if verdict.freestyle:
-            yield replace(verdict, finding=Finding(None, description=_whole_text(reply)))
+            yield replace(verdict, finding=Finding(None, description=reply.text))
             return
-        rules = attempt.prompt.rules
+        rules = replace(attempt.prompt.rules, reasoned=request.reasoned)
         finding = _unstretched(arm.adapter.parse_reply(reply, rules), evidence.stretch)
         band = rules.abstain
         if band is not None and finding.confirmed is not None and finding.confidence is None:
@@ -162,10 +163,9 @@ class Asker:
         was_bound = attempt.sampling.answer is AnswerForm.CHOICE
         if was_bound or isinstance(error, _SERVER_CHANGED):
             return await self._with_news(arm, attempt)
-        rules = attempt.prompt.rules
         can_bind = attempt.dialect.structured is not StructuredForm.NONE
-        is_verdict = rules.shape is AnswerShape.VERDICT and not rules.parser
-        return _as_choice(attempt) if self.ask_again and can_bind and is_verdict else None
+        can_help = takes_choice(attempt.prompt.rules) and asks_yes_or_no(attempt.prompt)
+        return _as_choice(attempt) if self.ask_again and can_bind and can_help else None
 
     async def _with_news(self, arm: Arm, attempt: _Attempt) -> _Attempt | None:
         """Ask the server anew what it accepts and serves; None when nothing has changed."""
@@ -200,22 +200,15 @@ def _first(verdict: Verdict, sampling: Sampling, dialect: ServerDialect | None) 
     if verdict.freestyle:
         text = replace(verdict.prompt, rules=AnswerRules(shape=AnswerShape.DESCRIPTION))
         return _Attempt(free, text, verdict.model, dialect)
-    rules = verdict.prompt.rules
-    if rules.parser or rules.shape is not AnswerShape.VERDICT:
+    if not takes_choice(verdict.prompt.rules):
         return _Attempt(free, verdict.prompt, verdict.model, dialect)
     attempt = _Attempt(sampling, verdict.prompt, verdict.model, dialect)
     return _as_choice(attempt) if sampling.answer is AnswerForm.CHOICE else attempt
 
 
 def _as_choice(attempt: _Attempt) -> _Attempt:
-    """Ask for one of two words: without reasoning and JSON, which they would leave no room for."""
-    params = {k: v for k, v in attempt.prompt.vlm_params.items() if k != "enable_reasoning"}
-    rules = AnswerRules(abstain=attempt.prompt.rules.abstain)
-    return replace(
-        attempt,
-        sampling=replace(attempt.sampling, answer=AnswerForm.CHOICE, reasoning=False),
-        prompt=replace(attempt.prompt, vlm_params=params, rules=rules),
-    )
+    sampling = replace(attempt.sampling, answer=AnswerForm.CHOICE, reasoning=False)
+    return replace(attempt, sampling=sampling, prompt=as_choice(attempt.prompt))
 
 
 def _shown(verdict: Verdict, evidence: Evidence) -> Verdict:
@@ -270,7 +263,3 @@ def _recorded(reply: ChatReply) -> Answer:
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
     )
-
-
-def _whole_text(reply: ChatReply) -> str:
-    return reply.content or reply.reasoning or ""

@@ -7,13 +7,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 from sidecar.contract.chat import Chat, ChatMode, FrameWish
 from sidecar.contract.completion import ChatAnswer, ChatChoice
 from sidecar.contract.strict import refusal_text, verdict_object, verdict_text
 from sidecar.core.asking import Asker
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.choosing import Facts
+from sidecar.core.consulting import first_answer
+from sidecar.core.routing import Arm, ArmsInForce, Switchboard
 from sidecar.core.slots import Slots
 from sidecar.dialect import ServerDialect
 from sidecar.errors import (
@@ -57,6 +61,8 @@ _MAX_FPS: Final = 60.0
 _MAX_FRAMES: Final = 768
 _MIN_PIXELS: Final = 4096
 _LIST_TIMEOUT_S: Final = 5.0
+_CATEGORY: Final = "chat"
+"""Alert type by which a policy can tell chats from events."""
 _CONSTRAINTS: Final = frozenset({"response_format", "structured_outputs"})
 _RT_VLM_TAKES: Final = frozenset({"top_k", "min_tokens", "ignore_eos", "response_format"})
 """Further fields of RT-VLM, which refuses a request with any that it does not know."""
@@ -103,7 +109,7 @@ class Chats:
             an error.
     """
 
-    routing: Routing
+    switchboard: Switchboard
     asker: Asker
     media: ClipSource
     clock: Clock
@@ -113,24 +119,22 @@ class Chats:
     text_for_failure: bool = False
 
     async def models(self) -> Sequence[str]:
-        """List the ids that may be asked for; only the alias while the server is away."""
-        arm = self._arm()
-        try:
-            async with asyncio.timeout(_LIST_TIMEOUT_S):
-                served = [advertised(await arm.backend.model(), arm)]
-        except (VlmError, TimeoutError):
-            served = []
+        """List the ids that may be asked for; only the alias while the servers are away."""
+        routing = self.switchboard.current
+        answering = [routing.arms[name] for name in routing.policy.answering]
+        told = await asyncio.gather(*(_advertised(arm) for arm in answering))
+        served = dict.fromkeys(name for name in told if name)
         modes = ["", *(f":{mode}" for mode in ChatMode)]
         return [f"{name}{mode}" for name in (*served, ALIAS) for mode in modes]
 
     async def problem(self) -> str:
         """Return "" when the arm in force can answer now, else what is wrong."""
-        return await self._arm().backend.ping()
+        return await ArmsInForce(self.switchboard).ping()
 
     @property
     def arm(self) -> str:
-        """Name of the arm in force."""
-        return self._arm().name
+        """Name of the leading arm."""
+        return self.switchboard.current.lead.name
 
     async def answer(self, chat: Chat, mode: ChatMode | None = None) -> ChatAnswer:
         """Answer a chat.
@@ -149,21 +153,59 @@ class Chats:
                 f"{self.slots.taken} chats are being answered already; ask again a little later, "
                 "or raise SIDECAR_OPENAI__MAX_IN_FLIGHT."
             )
+        deadline = self.clock.monotonic() + self.deadline_s
+        name, mode = split_mode(chat.model, mode or self.default_mode)
         try:
             async with asyncio.timeout(self.deadline_s):
-                return await self._answer(chat, mode or self.default_mode)
-        except TimeoutError:
+                arms = await self._arms(name)
+                return await first_answer(
+                    arms, partial(self._answer, chat, mode), self.clock, deadline
+                )
+        except (TimeoutError, DeadlineExpired):
             raise DeadlineExpired(f"No answer within {self.deadline_s:g} s.") from None
         finally:
             self.slots.give_back()
 
-    def _arm(self) -> Arm:
-        return self.routing.arms[self.routing.primary]
+    async def _arms(self, name: str) -> Sequence[Arm]:
+        """Return the arm that a client names, or those that the policy would ask in turn.
 
-    async def _answer(self, chat: Chat, mode: ChatMode) -> ChatAnswer:
-        arm = self._arm()
-        name, mode = split_mode(chat.model, mode)
-        await self._require_known(name, arm)
+        Raises:
+            NotFound: it names none that answers.
+        """
+        routing = self.switchboard.current
+        if name in {"", ALIAS}:
+            # a chat tells no sensor, so each one is dealt out by itself
+            facts = Facts(_CATEGORY, "", dealt_by=f"{uuid4()}", identity="")
+            return routing.in_turn(facts)
+        answering = [routing.arms[it] for it in routing.policy.answering]
+        named = [arm for arm in answering if arm.name == name]
+        return named or [await self._serving(name, answering)]
+
+    async def _serving(self, name: str, arms: Sequence[Arm]) -> Arm:
+        """Find the arm that serves a model."""
+        told: list[str] = []
+        trouble: VlmError | None = None
+        for arm in arms:
+            backend = arm.backend if len(arms) == 1 else arm.impatient
+            try:
+                model = await backend.model()
+            except VlmError as error:
+                trouble = error
+                continue
+            shown = advertised(model, arm)
+            if name.casefold() in {model.casefold(), shown.casefold()}:
+                return arm
+            told.append(shown)
+        if trouble is not None and not told:
+            raise trouble
+        names = ", ".join(arm.name for arm in arms)
+        raise NotFound(
+            f"The model `{name[:200]}` does not exist. The arm in force is {names}, asked for as "
+            f"{', '.join(told)} or as {ALIAS}; see GET /v1/models."
+        )
+
+    async def _answer(self, chat: Chat, mode: ChatMode, arm: Arm, is_last: bool) -> ChatAnswer:
+        del is_last
         dialect = await arm.backend.dialect()
         extra, refused = _taken(chat.extra or {}, dialect)
         plan, adapter = _plan(chat, arm), ExtendedAdapter(arm.adapter, extra)
@@ -183,17 +225,6 @@ class Chats:
         dropped = (*chat.dropped, *refused)
         return self._worded(chat, mode, arm, ended, dropped)
 
-    async def _require_known(self, name: str, arm: Arm) -> None:
-        known = {"", arm.name, ALIAS}
-        if name in known:
-            return
-        model = await arm.backend.model()
-        if name.casefold() not in {model.casefold(), advertised(model, arm).casefold()}:
-            raise NotFound(
-                f"The model `{name[:200]}` does not exist. The arm in force is {arm.name}, asked "
-                f"for as {advertised(model, arm)} or as {ALIAS}; see GET /v1/models."
-            )
-
     def _draft(self, chat: Chat, arm: Arm, mode: ChatMode, number: int) -> Verdict:
         now = self.clock.now()
         event = VerifyEvent(
@@ -204,7 +235,7 @@ class Chats:
             origin=Origin.ON_DEMAND,
             raw={},
             sensor_id="",
-            category="chat",
+            category=_CATEGORY,
             timestamp=now,
             end=now,
             media=MediaRequest(MediaRoute.DIRECT, chat.media_type, chat.media),
@@ -218,7 +249,7 @@ class Chats:
             adapter=arm.adapter.profile.name,
             decided_at=now,
             latency_ms=0,
-            prompt=Prompt("chat", chat.user, chat.system, vlm_params=params),
+            prompt=Prompt(_CATEGORY, chat.user, chat.system, vlm_params=params),
             freestyle=mode is ChatMode.OWN_TEXT,
         )
 
@@ -261,6 +292,15 @@ class Chats:
             notes=tuple(dict.fromkeys(note for verdict in ended for note in verdict.notes)),
             dropped=tuple(dict.fromkeys(dropped)),
         )
+
+
+async def _advertised(arm: Arm) -> str:
+    """Return the id to show for what an arm serves; "" while its server does not tell."""
+    try:
+        async with asyncio.timeout(_LIST_TIMEOUT_S):
+            return advertised(await arm.backend.model(), arm)
+    except (VlmError, TimeoutError):
+        return ""
 
 
 def advertised(model: str, arm: Arm) -> str:

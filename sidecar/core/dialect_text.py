@@ -90,7 +90,9 @@ def _of_loader(dialect: ServerDialect) -> str:
         return f"Without options, {thinned}: the sidecar sends options."
     if fps > 0:
         return f"{thinned.capitalize()}: the sidecar slows them down."
-    return f"{thinned.capitalize()}, and no option changes it: use single pictures."
+    if dialect.max_images > 1:
+        return f"{thinned.capitalize()}, and no option changes it: single pictures are sent."
+    return f"{thinned.capitalize()}, and no option changes it: clips cannot be verified here."
 
 
 def _of_answers(dialect: ServerDialect) -> dict[str, str]:

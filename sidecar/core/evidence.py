@@ -32,7 +32,8 @@ def fit_plan(plan: SamplePlan, dialect: ServerDialect | None, media: MediaType) 
 
 
 def _choose_form(plan: SamplePlan, dialect: ServerDialect) -> EvidenceForm:
-    if not dialect.takes_video:
+    shows_one = dialect.frames is FrameControl.NONE and dialect.loader_fps == 0.0
+    if not dialect.takes_video or (shows_one and dialect.max_images > 1):
         return EvidenceForm.FRAMES
     if plan.form is EvidenceForm.FRAMES and dialect.max_images < plan.max_frames:
         return EvidenceForm.VIDEO

@@ -46,7 +46,9 @@ class Feed:
         """Return the verdicts behind `after`, oldest first; None when not all are kept."""
         if not self._latest or self._latest[0].seq > after + 1:
             return None
-        return [it for it in self._latest if it.seq > after and is_wanted(it, wanted)]
+        # Their `seq` has no gap, so what lies behind is counted from the end.
+        behind = range(after - self.last_seq, 0)
+        return [it for it in map(self._latest.__getitem__, behind) if is_wanted(it, wanted)]
 
 
 def is_wanted(record: VerdictRecord, wanted: VerdictFilter) -> bool:

@@ -81,7 +81,7 @@ class Filters:
 
     def rules_for(self, event: VerifyEvent) -> FilterRules:
         """Choose what an event has to be compared with."""
-        if event.origin is Origin.ON_DEMAND:
+        if event.origin is not Origin.PIPELINE:
             return NO_RULES
         if not event.raw.get("objectIds"):
             return self._plain

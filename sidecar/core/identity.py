@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sidecar.model import EventKind
+from sidecar.model import EventKind, Origin
 
 _HMAC_KEY: Final = b"HMAC"
 _INCIDENT_FIELDS: Final = (
@@ -75,9 +75,15 @@ def is_complete(raw: Mapping[str, Any]) -> bool:
     return text(value_at(raw, ("info", "isComplete"))) in {"true", "True", "TRUE"}
 
 
-def on_demand_key(identity: str, body: bytes) -> str:
-    """Compute the key of an on-demand request: sending the same body again is the same question."""
-    return _join("ondemand", _short_digest(body), (identity,))
+def request_key(origin: Origin, identity: str, body: bytes) -> str:
+    """Compute the key of a request that is no pipeline event: the same body is the same question.
+
+    Args:
+        origin: what it is for.
+        identity: the submitted id.
+        body: JSON with its keys in order.
+    """
+    return _join(origin, _short_digest(body), (identity,))
 
 
 def value_at(raw: Mapping[str, Any], path: tuple[str, ...]) -> object:

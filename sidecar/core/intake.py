@@ -3,18 +3,20 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 import orjson
+from pydantic_core import PydanticCustomError
 
 from sidecar.contract.body import validate
-from sidecar.contract.event import BehaviorRecord, IncidentBody, OnDemandBody
+from sidecar.contract.bridge import is_bridge_alert, read_alert
+from sidecar.contract.event import BehaviorRecord, IncidentBody, OnDemandBody, parse_timestamp
 from sidecar.core.identity import (
     cohort_key,
     fingerprint,
-    on_demand_key,
+    request_key,
     text,
     value_at,
     verdict_key,
@@ -22,6 +24,7 @@ from sidecar.core.identity import (
 from sidecar.errors import MediaRoute
 from sidecar.model import EventKind, MediaRequest, MediaType, Origin, StoredEvent, VerifyEvent
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})
 """services/alert, direct media: the formats that VSS takes for pictures."""
 
@@ -38,12 +41,14 @@ class Intake:
     ignore_event_media: bool = False
 
     def read(self, raw: Mapping[str, Any], kind: EventKind) -> VerifyEvent:
-        """Read a pipeline event.
+        """Read a pipeline event, or an alert as VSS 2.4 has it.
 
         Raises:
             InvalidRequest: names every wrong field.
         """
-        return self._read_incident(raw) if kind is EventKind.INCIDENT else self._read_alert(raw)
+        if kind is EventKind.INCIDENT:
+            return self._read_incident(raw)
+        return _read_review(raw) if is_bridge_alert(raw) else self._read_alert(raw)
 
     def read_on_demand(self, raw: Mapping[str, Any], now: datetime) -> VerifyEvent:
         """Read an on-demand request, with VSS's defaults for what it leaves out.
@@ -70,6 +75,31 @@ class Intake:
         else:
             event = self.read(stored.raw, stored.kind)
         return replace(event, key=stored.key, attempt=stored.attempt)
+
+    def salvage(self, stored: StoredEvent) -> VerifyEvent:
+        """Return what is left of a stored event that is none any more, as after an upgrade."""
+        raw = stored.raw
+        sensor = text(raw.get("sensorId") or value_at(raw, ("sensor", "id")))
+        module = value_at(raw, ("analyticsModule", "id"))
+        try:
+            timestamp = parse_timestamp(raw.get("timestamp"))
+        except PydanticCustomError:
+            timestamp = _EPOCH
+        document_id = fingerprint(stored.kind, raw, timestamp)
+        return VerifyEvent(
+            key=stored.key,
+            id=text(raw.get("id")) or document_id,
+            fingerprint=document_id,
+            kind=stored.kind,
+            origin=stored.origin,
+            raw=raw,
+            sensor_id=sensor,
+            category=text(raw.get("category") or module),
+            timestamp=timestamp,
+            end=timestamp,
+            media=MediaRequest(MediaRoute.RECORDER),
+            attempt=stored.attempt,
+        )
 
     def _read_incident(self, raw: Mapping[str, Any]) -> VerifyEvent:
         body = validate(IncidentBody, raw)
@@ -122,7 +152,7 @@ class Intake:
         event = self._read_incident(filled)
         return replace(
             event,
-            key=on_demand_key(identity, orjson.dumps(body, option=orjson.OPT_SORT_KEYS)),
+            key=request_key(Origin.ON_DEMAND, identity, _in_order(body)),
             id=identity,
             kind=kind,
             origin=Origin.ON_DEMAND,
@@ -144,11 +174,31 @@ class Intake:
         return MediaRequest(MediaRoute.RECORDER)
 
 
+def _read_review(raw: Mapping[str, Any]) -> VerifyEvent:
+    alert = read_alert(raw)
+    return VerifyEvent(
+        key=request_key(Origin.REVIEW, alert.id, _in_order(raw)),
+        id=alert.id,
+        fingerprint="",
+        kind=EventKind.ALERT,
+        origin=Origin.REVIEW,
+        raw=raw,
+        sensor_id=alert.sensor_id,
+        category=alert.alert.type,
+        timestamp=alert.moment,
+        end=alert.moment,
+        media=MediaRequest(MediaRoute.LOCAL, MediaType.VIDEO, (alert.video_path,)),
+    )
+
+
+def _in_order(body: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+
+
 def kind_of(raw: Mapping[str, Any]) -> EventKind:
     """Tell incident and alert apart by their fields, for callers that do not say."""
-    is_alert = raw.get("notification_type") == "alert" or (
-        "sensor" in raw and "sensorId" not in raw
-    )
+    looks_like_one = "sensorId" not in raw and ("sensor" in raw or is_bridge_alert(raw))
+    is_alert = looks_like_one or raw.get("notification_type") == "alert"
     return EventKind.ALERT if is_alert else EventKind.INCIDENT
 
 

@@ -5,11 +5,14 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from sidecar.core.asking import Asker
+from sidecar.core.choosing import facts_of
 from sidecar.core.chunking import Chunk
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.consulting import can_another_help, first_answer
+from sidecar.core.routing import Arm, Switchboard
 from sidecar.errors import DeadlineExpired, MediaRoute, ReviewRefused, VerificationError, VlmError
 from sidecar.model import (
     Clip,
@@ -50,7 +53,7 @@ class Looker:
     """Looks at chunks, a bounded number at a time, whatever requests they belong to.
 
     Args:
-        routing: which arm is asked.
+        switchboard: tells which arm is asked.
         asker: shows chunks and asks.
         clock: stamps what is asked.
         settings: the limits.
@@ -59,13 +62,13 @@ class Looker:
 
     def __init__(
         self,
-        routing: Routing,
+        switchboard: Switchboard,
         asker: Asker,
         clock: Clock,
         settings: ReviewSettings,
         meter: ReviewMeter,
     ) -> None:
-        self._routing = routing
+        self._switchboard = switchboard
         self._asker = asker
         self._clock = clock
         self._settings = settings
@@ -95,30 +98,42 @@ class Looker:
     async def look(self, view: View) -> list[Verdict]:
         """Look at every chunk; each failure ends in the verdict about its chunk."""
         event = self._event(view)
-        arm = self._routing.choose(event)
-        draft = self._draft(event, arm, view)
+        arms = self._switchboard.current.in_turn(facts_of(event, view.prompt))
+        deadline = self._clock.monotonic() + self._settings.deadline_s
         try:
-            async with asyncio.timeout(self._settings.deadline_s):
-                model = await self._asker.model(arm, view.prompt)
-                return await self._look_at_all(replace(draft, model=model), arm, view)
-        except TimeoutError:
+            return await first_answer(
+                arms, partial(self._look_with, event, view), self._clock, deadline
+            )
+        except DeadlineExpired:
             error: VerificationError = DeadlineExpired(
                 f"No answer within {self._settings.deadline_s:g} s (SIDECAR_REVIEW__DEADLINE_S)."
             )
         except VerificationError as failure:
             error = failure
-        return [replace(draft, error=error)] * len(view.chunks)
+        return [replace(self._draft(event, arms[0], view), error=error)] * len(view.chunks)
 
     async def model(self) -> str:
-        """Return the id of the primary arm's model.
+        """Return the id of the leading arm's model.
 
         Raises:
             ReviewRefused: its server does not tell.
         """
         try:
-            return await self._routing.arms[self._routing.primary].backend.model()
+            return await self._switchboard.current.lead.backend.model()
         except VlmError as error:
             raise ReviewRefused(503, "ServiceUnavailable", error.detail) from error
+
+    async def _look_with(
+        self, event: VerifyEvent, view: View, arm: Arm, is_last: bool
+    ) -> list[Verdict]:
+        """Look with one arm; raises when it could answer nothing and another one may."""
+        model = await self._asker.model(arm, view.prompt)
+        draft = replace(self._draft(event, arm, view), model=model)
+        verdicts = await self._look_at_all(draft, arm, view)
+        if not is_last and all(can_another_help(verdict.error) for verdict in verdicts):
+            assert verdicts[0].error is not None
+            raise verdicts[0].error
+        return verdicts
 
     async def _look_at_all(self, draft: Verdict, arm: Arm, view: View) -> list[Verdict]:
         async with asyncio.TaskGroup() as group:

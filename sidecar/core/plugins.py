@@ -242,15 +242,14 @@ def _json_config(rules: AnswerRules) -> dict[str, Any] | None:
 
 def _text_of(reply: ChatReply) -> str:
     """Return what VSS hands to parsers, also where a newer server puts it all into `reasoning`."""
-    text = reply.content or reply.reasoning or ""
-    if not text.strip():
+    if not reply.text.strip():
         raise EmptyAnswer(f"finish_reason was {reply.finish_reason!r}.")
-    return text
+    return reply.text
 
 
 def _finished(reply: ChatReply, finding: Finding) -> Finding:
     """Let a description pass that was cut off, but no verdict: parsers are not told of the cut."""
-    if finding.confirmed is not None and reply.finish_reason == "length":
+    if finding.confirmed is not None and reply.is_cut:
         raise TruncatedAnswer("the answer was cut off before its end. Raise max_tokens.")
     return finding
 

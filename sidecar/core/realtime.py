@@ -8,13 +8,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 import structlog
 
+from sidecar.audit import Attribution, AuditEntry
+from sidecar.contract.realtime import write_rule
 from sidecar.core.live_streams import LiveStreams
 from sidecar.errors import (
     InvalidRequest,
@@ -29,6 +31,7 @@ from sidecar.errors import (
 )
 from sidecar.model import RealtimeRule, RuleStatus
 from sidecar.ports import Clock, LiveVlm, RealtimeMeter, RuleBook
+from sidecar.redaction import redact_all
 from sidecar.settings import RealtimeSettings, variable_of
 
 _OFF: Final = f"Set {variable_of('realtime.base_url')} to RT-VLM's URL."
@@ -83,12 +86,18 @@ class RealtimeRules:
         self._trouble = ""
 
     async def create(
-        self, fields: Mapping[str, Any], *, camera_id: str = "", label: str = ""
+        self,
+        fields: Mapping[str, Any],
+        by: Attribution | None = None,
+        *,
+        camera_id: str = "",
+        label: str = "",
     ) -> RealtimeRule:
         """Store a rule and give it to RT-VLM; returns when that works on it.
 
         Args:
             fields: of the rule, see `RealtimeRule`.
+            by: recorded in the audit trail when RT-VLM works on it; None records nothing.
             camera_id: of the camera event that asks for it.
             label: of the always-on rule.
 
@@ -111,7 +120,7 @@ class RealtimeRules:
         )
         await self._store(rule)
         try:
-            active = await self._start(live, rule)
+            active = await self._start(live, rule, by)
         except RequestError:
             await self._book.delete(rule.id)
             raise
@@ -139,8 +148,12 @@ class RealtimeRules:
             raise NotFound(f"No alert rule with id '{rule_id}'")
         return rule
 
-    async def delete(self, rule_id: str) -> None:
+    async def delete(self, rule_id: str, by: Attribution | None = None) -> None:
         """Forget a rule, then stop RT-VLM as far as no other rule needs the stream.
+
+        Args:
+            rule_id: of the rule.
+            by: recorded in the audit trail together with the change; None records nothing.
 
         Raises:
             NotFound: there is none.
@@ -148,7 +161,8 @@ class RealtimeRules:
         """
         self._require_no_replay()
         rule = await self.find(rule_id)
-        if not await self._book.delete(rule_id):
+        entry = _entry(by, "delete", rule, self._clock.now())
+        if not await self._book.delete(rule_id, entry):
             raise NotFound(f"No active alert rule with id '{rule_id}'")
         if self._live:
             await self._live.stop(rule)
@@ -252,8 +266,10 @@ class RealtimeRules:
         taken = self._changed(known, status=RuleStatus.PENDING)
         return taken if await self._book.put(taken) else None
 
-    async def _start(self, live: LiveStreams, rule: RealtimeRule) -> RealtimeRule:
-        """Give a pending rule to RT-VLM and store it as active."""
+    async def _start(
+        self, live: LiveStreams, rule: RealtimeRule, by: Attribution | None = None
+    ) -> RealtimeRule:
+        """Give a pending rule to RT-VLM and store it as active; `by` tells who created it."""
         async with live.start(rule) as started:
             active = self._changed(
                 rule,
@@ -261,13 +277,14 @@ class RealtimeRules:
                 stream_id=started.stream_id,
                 request_id=started.request_id,
             )
-            await self._store(active)
+            entry = _entry(by, "create", active, active.updated_at)
+            await self._store(active, entry)
         live.follow(rule.id, partial(self._lost, active))
         return active
 
-    async def _store(self, rule: RealtimeRule) -> None:
+    async def _store(self, rule: RealtimeRule, entry: AuditEntry | None = None) -> None:
         try:
-            is_stored = await self._book.put(rule)
+            is_stored = await self._book.put(rule, entry)
         except StoreUnavailable:
             self._meter.rule_failed("es_persist" if rule.revision == 1 else "es_update")
             raise
@@ -323,3 +340,14 @@ class RealtimeRules:
     def _require_no_replay(self) -> None:
         if self._is_replaying:
             raise ReplayInProgress("Rules cannot be changed while a replay is in progress")
+
+
+def _entry(
+    by: Attribution | None, edit: Literal["create", "delete"], rule: RealtimeRule, now: datetime
+) -> AuditEntry | None:
+    """Write down an edit of a rule, without credentials, those in URLs too; None for nobody."""
+    if by is None:
+        return None
+    shown = redact_all(write_rule(rule).model_dump())
+    before, after = (None, shown) if edit == "create" else (shown, None)
+    return by.entry(now, f"realtime_rule.{edit}", rule.id, before=before, after=after)

@@ -1,7 +1,8 @@
 """The use case of the Event Reviewer: look at an alert's clip now and answer within the request."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from sidecar.contract.review import (
     DESCRIPTION_LIMIT,
@@ -10,11 +11,13 @@ from sidecar.contract.review import (
     METHOD,
     NO_REASONING,
     NOTES,
+    PROMPT_LIMIT,
     REASONING_LIMIT,
     ReviewAlertRequest,
     ReviewAlertResponse,
     ReviewDebug,
     ReviewResult,
+    VssParams,
     reviewed_at,
     write_review,
 )
@@ -37,6 +40,53 @@ from sidecar.settings import ReviewSettings
 _THINK_TAG: Final = "<think>"
 
 
+class Typed(Protocol):
+    """Something of a type."""
+
+    @property
+    def type(self) -> str:
+        """The type."""
+        ...
+
+
+class Subject(Protocol):
+    """What is reviewed: a request to the engine, or an alert of the bridge."""
+
+    @property
+    def sensor_id(self) -> str:
+        """The camera."""
+        ...
+
+    @property
+    def video_path(self) -> str:
+        """The clip."""
+        ...
+
+    @property
+    def cv_metadata_path(self) -> str:
+        """What to draw on it; "" for nothing."""
+        ...
+
+    @property
+    def alert(self) -> Typed:
+        """The alert."""
+        ...
+
+    @property
+    def vss_params(self) -> VssParams:
+        """How to review it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What came of looking at a clip: the verdict on each chunk, read, and put together."""
+
+    verdicts: Sequence[Verdict]
+    looks: Sequence[Look]
+    result: ReviewResult
+
+
 @dataclass(frozen=True, slots=True)
 class Reviewer:
     """Reviews alerts; hold one and call it from every request."""
@@ -52,23 +102,30 @@ class Reviewer:
         Raises:
             ReviewRefused: the request, or the media that it names, cannot be used.
         """
-        params = request.vss_params
-        params.require_sensible()
+        request.vss_params.require_sensible()
         async with self.looker.admitted():
-            footage = await self._find(request)
-            chunks = cut(
-                0.0, footage.duration_s, params.chunk_duration, params.chunk_overlap_duration
-            )
-            view = View(
-                clip=footage.clip,
-                chunks=chunks,
-                prompt=self._prompt(request),
-                category=request.alert.type,
-                sensor_id=request.sensor_id,
-                frames=params.num_frames_per_chunk,
-                size=(params.vlm_input_width, params.vlm_input_height),
-            )
-            verdicts = await self.looker.look(view)
+            found = await self.examine(request)
+        return write_review(request, self.media.absolute(request.cv_metadata_path), found.result)
+
+    async def examine(self, subject: Subject) -> Examination:
+        """Look at a clip, however many others are looked at.
+
+        Raises:
+            ReviewRefused: the media cannot be used; its cause is a MediaError.
+        """
+        params = subject.vss_params
+        footage = await self._find(subject)
+        chunks = cut(0.0, footage.duration_s, params.chunk_duration, params.chunk_overlap_duration)
+        view = View(
+            clip=footage.clip,
+            chunks=chunks,
+            prompt=self._prompt(subject),
+            category=subject.alert.type,
+            sensor_id=subject.sensor_id,
+            frames=params.num_frames_per_chunk,
+            size=(params.vlm_input_width, params.vlm_input_height),
+        )
+        verdicts = await self.looker.look(view)
         require_media(verdicts)
         looks = [
             read_look(
@@ -79,17 +136,17 @@ class Reviewer:
             )
             for chunk, verdict in zip(chunks, verdicts, strict=True)
         ]
-        result = self._result(request, looks, verdicts[0].model or METHOD)
-        return write_review(request, self.media.absolute(request.cv_metadata_path), result)
+        result = self._result(subject, looks, verdicts[0].model or METHOD)
+        return Examination(verdicts, looks, result)
 
-    async def _find(self, request: ReviewAlertRequest) -> Footage:
+    async def _find(self, subject: Subject) -> Footage:
         try:
-            footage = await self.media.find(request.video_path)
+            footage = await self.media.find(subject.video_path)
         except MediaError as error:
             raise ReviewRefused(400, "FailedRequest", error.detail) from error
-        if not request.vss_params.cv_metadata_overlay:
+        if not subject.vss_params.cv_metadata_overlay:
             return footage
-        return await self._drawn(request.cv_metadata_path, footage)
+        return await self._drawn(subject.cv_metadata_path, footage)
 
     async def _drawn(self, path: str, footage: Footage) -> Footage:
         try:
@@ -100,23 +157,21 @@ class Reviewer:
         marked = Clip(clip.type, clip.paths, overlays=tuple(overlays))
         return Footage(marked, footage.duration_s, footage.width, footage.height)
 
-    def _prompt(self, request: ReviewAlertRequest) -> Prompt:
-        params = request.vss_params
+    def _prompt(self, subject: Subject) -> Prompt:
+        params = subject.vss_params
         vlm = params.vlm_params
         system = vlm.system_prompt or self.settings.default_system_prompt
         is_read = params.do_verification and self.settings.compat != "2.4"
         return build_prompt(
-            request.alert.type,
+            subject.alert.type,
             vlm.prompt,
             system,
             {**vlm.vlm_params, "enable_reasoning": params.enable_reasoning},
             shape=AnswerShape.VERDICT if is_read else AnswerShape.DESCRIPTION,
         )
 
-    def _result(
-        self, request: ReviewAlertRequest, looks: list[Look], reviewed_by: str
-    ) -> ReviewResult:
-        params, failed = request.vss_params, failure_of(looks)
+    def _result(self, subject: Subject, looks: list[Look], reviewed_by: str) -> ReviewResult:
+        params, failed = subject.vss_params, failure_of(looks)
         error, notes = "", NOTES
         if failed is not None and failed.error is not None:
             error = explain(failed, is_only=len(looks) == 1)[:MESSAGE_LIMIT]
@@ -137,7 +192,7 @@ class Reviewer:
                 "reviewed_at": reviewed_at(self.clock.now()),
                 "notes": notes,
                 "description": join_descriptions(looks)[:DESCRIPTION_LIMIT],
-                "input_prompt": params.vlm_params.prompt,
+                "input_prompt": params.vlm_params.prompt[:PROMPT_LIMIT],
                 **optional,
             }
         )

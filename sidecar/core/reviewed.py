@@ -9,8 +9,13 @@ from typing import Final
 from sidecar.core.chunking import Chunk
 from sidecar.errors import (
     DeadlineExpired,
+    MediaError,
     MediaRoute,
     ModelMismatch,
+    NoPrompt,
+    RecorderOverloaded,
+    RecorderTimeout,
+    RecorderUnavailable,
     TruncatedAnswer,
     UnparsableAnswer,
     UnsupportedQuestion,
@@ -37,6 +42,10 @@ _CODES: Final[dict[type[VerificationError], str]] = {
     VlmRefused: "INVALID_REQUEST",
     UnsupportedQuestion: "INVALID_REQUEST",
     ModelMismatch: "INVALID_REQUEST",
+    NoPrompt: "INVALID_REQUEST",
+    RecorderTimeout: "CONNECTION_TIMEOUT",
+    RecorderOverloaded: "SERVICE_UNAVAILABLE",
+    RecorderUnavailable: "SERVICE_UNAVAILABLE",
 }
 
 
@@ -140,7 +149,8 @@ def explain(look: Look, *, is_only: bool) -> str:
 
 def code_of(error: VerificationError) -> str:
     """Return the failure in the vocabulary of the 2.4 bridge."""
-    return _CODES.get(type(error), "INTERNAL_ERROR")
+    usual = "INVALID_REQUEST" if isinstance(error, MediaError) else "INTERNAL_ERROR"
+    return _CODES.get(type(error), usual)
 
 
 def _counts_all_the_same(verdict: Verdict, *, wants_verdict: bool) -> bool:

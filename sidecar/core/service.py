@@ -1,8 +1,8 @@
 """What every door can ask for. Doors translate; the rules are here and in `core.verify`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sidecar.core.bell import Bell
@@ -11,20 +11,20 @@ from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.slots import Slots
 from sidecar.core.tracing import UNTRACED
-from sidecar.errors import NotFound, UnknownCategory
+from sidecar.errors import NotFound, RequestError, UnknownCategory
 from sidecar.model import (
-    NO_RULES,
     Accepted,
     Dropped,
     EventKind,
-    FilterRules,
     Health,
+    Offer,
     StoredEvent,
     VerdictFilter,
     VerdictRecord,
     VerifyEvent,
 )
 from sidecar.ports import Clock, Ledger, Meter, Part, PromptBook, Tracer
+from sidecar.redaction import redact
 
 FOLLOW_BATCH: Final = 100
 FOLLOW_IDLE_S: Final = 15.0
@@ -42,6 +42,10 @@ class Submission:
     dropped: str = ""
 
 
+def _keep_quiet(event: VerifyEvent) -> None:
+    del event
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """The verification service as its doors see it.
@@ -51,9 +55,11 @@ class Service:
         parts: everything that must work for the service to be ready, by name.
         sinks: where verdicts go, by name; one that is down delays only itself.
         slots: places for events being verified.
+        has_line: tells whether events wait for a place already.
         begin: starts the verification of a claimed event, whose place is taken.
         submitted: rung when an accepted event waits to be claimed.
         feed: the latest verdicts.
+        announce: is told of each event that was accepted and is new.
         tracer: measures the acceptance.
     """
 
@@ -66,9 +72,11 @@ class Service:
     clock: Clock
     meter: Meter
     slots: Slots
+    has_line: Callable[[], bool]
     begin: Callable[[VerifyEvent], None]
     submitted: Bell
     feed: Feed
+    announce: Callable[[VerifyEvent], None] = _keep_quiet
     tracer: Tracer = UNTRACED
 
     async def submit(self, raw: Mapping[str, Any], kind: EventKind) -> Submission:
@@ -77,14 +85,27 @@ class Service:
         Raises:
             RequestError: refused; nothing was accepted.
         """
-        with self.tracer.span("accept", kind=kind.value):
-            event = self.intake.read(raw, kind)
-            rules = self.filters.rules_for(event)
-            dropped = self.filters.check(event, rules) or await self._accept(event, rules)
-        if dropped is None:
-            return Submission(event)
-        self.meter.dropped(dropped.by)
-        return Submission(event, self.filters.explain(dropped))
+        [answer] = await self.submit_all([(raw, kind)])
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer
+
+    async def submit_all(
+        self, events: Iterable[tuple[Mapping[str, Any], EventKind]]
+    ) -> Sequence[Submission | RequestError]:
+        """Accept pipeline events, each as `submit` does, with one wait for the disk for all.
+
+        Returns:
+            What became of each; an error refuses the event that it stands for.
+
+        Raises:
+            StoreUnavailable: refused, all that could be read.
+        """
+        with self.tracer.span("accept"):
+            looked_at = [self._look_at(raw, kind) for raw, kind in events]
+            offers = [it for it in looked_at if isinstance(it, Offer)]
+            answers = iter(await self._accept(offers))
+        return [self._tell(it, next(answers)) if isinstance(it, Offer) else it for it in looked_at]
 
     async def submit_on_demand(self, raw: Mapping[str, Any]) -> VerifyEvent:
         """Accept an on-demand request about media that it names.
@@ -95,8 +116,10 @@ class Service:
         event = self.intake.read_on_demand(raw, self.clock.now())
         if await self.prompts.find(event.category) is None:
             raise UnknownCategory(f"No alert config found for category '{event.category}'")
-        with self.tracer.span("accept", kind=event.kind.value):
-            await self._accept(event, NO_RULES)
+        with self.tracer.span("accept"):
+            [answer] = await self._accept([Offer(event)])
+        if isinstance(answer, RequestError):
+            raise answer
         return event
 
     async def find(self, identity: str) -> VerdictRecord | StoredEvent:
@@ -112,7 +135,7 @@ class Service:
 
     async def follow(
         self, wanted: VerdictFilter, after: int | None
-    ) -> AsyncIterator[VerdictRecord | None]:
+    ) -> AsyncGenerator[VerdictRecord | None]:
         """Yield verdicts as they are committed, without end and without a gap.
 
         Args:
@@ -128,16 +151,15 @@ class Service:
             batch, seq = await self._behind(wanted, seq)
             for record in batch:
                 yield record
-            if not batch:
+            if not batch and not await news.wait(FOLLOW_IDLE_S):
                 yield None
-                await news.wait(FOLLOW_IDLE_S)
 
     async def health(self) -> Sequence[Health]:
         """Ask every part whether it can work."""
         named = {**self.parts, **self.sinks}
         problems = await asyncio.gather(*(part.ping() for part in named.values()))
         return [
-            Health(name, problem=problem, required=name in self.parts)
+            Health(name, problem=redact(problem), required=name in self.parts)
             for name, problem in zip(named, problems, strict=True)
         ]
 
@@ -152,28 +174,60 @@ class Service:
             return stored, stored[-1].seq
         return stored, max(seq, last, *(record.seq for record in stored))
 
-    async def _accept(self, event: VerifyEvent, rules: FilterRules) -> Dropped | None:
-        # A caller that goes away must not leave an event claimed that nobody begins.
-        accepted = await asyncio.shield(asyncio.create_task(self._admit(event, rules)))
-        return accepted.dropped
-
-    async def _admit(self, event: VerifyEvent, rules: FilterRules) -> Accepted:
-        """Store an event; when a place is free, begin it without another trip to the ledger."""
-        slot = self.slots.take(1)
+    def _look_at(
+        self, raw: Mapping[str, Any], kind: EventKind
+    ) -> Offer | Submission | RequestError:
+        """Read an event and see whether a filter drops it without the ledger."""
         try:
-            accepted = await self.ledger.accept(event, claim=bool(slot), rules=rules)
-        except BaseException:
-            self.slots.give_back(slot)
-            raise
-        self.filters.learn(event, rules, accepted)
-        if accepted.dropped is None:
-            self.meter.accepted(is_new=accepted.is_new)
-        if accepted.is_new:
-            self.tracer.keep(event.key)
-        if slot and accepted.is_new:
-            self.begin(event)
-            return accepted
-        self.slots.give_back(slot)
-        if accepted.is_new:
-            self.submitted.ring()
-        return accepted
+            event = self.intake.read(raw, kind)
+        except RequestError as error:
+            return error
+        rules = self.filters.rules_for(event)
+        dropped = self.filters.check(event, rules)
+        return Offer(event, rules) if dropped is None else self._drop(event, dropped)
+
+    def _tell(self, offer: Offer, answer: Accepted | RequestError) -> Submission | RequestError:
+        if isinstance(answer, RequestError):
+            return answer
+        dropped = answer.dropped
+        return Submission(offer.event) if dropped is None else self._drop(offer.event, dropped)
+
+    def _drop(self, event: VerifyEvent, dropped: Dropped) -> Submission:
+        self.meter.dropped(dropped.by)
+        return Submission(event, self.filters.explain(dropped))
+
+    async def _accept(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        if not offers:
+            return ()
+        # A caller that goes away must not leave events claimed that nobody begins.
+        return await asyncio.shield(asyncio.create_task(self._admit(offers)))
+
+    async def _admit(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Store events; those that find a place free while nobody waits for it begin at once."""
+        places = 0 if self.has_line() else self.slots.take(len(offers))
+        claiming = [replace(offer, claim=True) for offer in offers[:places]]
+        begun = 0
+        try:
+            answers = await self.ledger.accept_all([*claiming, *offers[places:]])
+            for number, (offer, answer) in enumerate(zip(offers, answers, strict=True)):
+                is_new = self._learn(offer, answer)
+                if is_new and number < places:
+                    self.begin(offer.event)
+                    begun += 1
+                elif is_new:
+                    self.submitted.ring()
+        finally:
+            self.slots.give_back(places - begun)
+        return answers
+
+    def _learn(self, offer: Offer, answer: Accepted | RequestError) -> bool:
+        """Take note of the ledger's answer; returns whether the event is new."""
+        if isinstance(answer, RequestError):
+            return False
+        self.filters.learn(offer.event, offer.rules, answer)
+        if answer.dropped is None:
+            self.meter.accepted(is_new=answer.is_new)
+        if answer.is_new:
+            self.tracer.keep(offer.event.key)
+            self.announce(offer.event)
+        return answer.is_new

@@ -17,6 +17,11 @@ class Slots:
         """How many places are taken."""
         return self._taken
 
+    @property
+    def free(self) -> int:
+        """How many places are free."""
+        return self._total - self._taken
+
     def take(self, wanted: int | None = None) -> int:
         """Take up to `wanted` places, or all that are free; returns how many there were."""
         free = self._total - self._taken

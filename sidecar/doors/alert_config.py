@@ -18,6 +18,8 @@ from sidecar.contract.config import (
     write_response,
 )
 from sidecar.contract.verdict import ErrorResponse
+from sidecar.doors.callers import By
+from sidecar.doors.json_body import StrictJsonRoute
 from sidecar.errors import InvalidRequest, Issue, NotFound
 from sidecar.model import AlertConfig
 from sidecar.ports import PromptBook
@@ -39,7 +41,10 @@ def alert_config_router(
         parsers: names of the custom parsers that an alert type may ask for.
     """
     router = APIRouter(
-        prefix="/api/v1/verification/config", tags=["alert-verification-config"], responses=refusals
+        prefix="/api/v1/verification/config",
+        tags=["alert-verification-config"],
+        responses=refusals,
+        route_class=StrictJsonRoute,
     )
 
     async def known(alert_type: str) -> AlertConfig:
@@ -54,11 +59,11 @@ def alert_config_router(
         return write_list(await prompts.list())
 
     @router.post("", status_code=201, responses=_TAKEN, response_model_exclude_none=True)
-    async def create_config(request: AlertConfigRequest) -> AlertConfigResponse:
+    async def create_config(request: AlertConfigRequest, by: By) -> AlertConfigResponse:
         """Add an alert type."""
         config = read_request(request)
         _require_parser(config, parsers)
-        return write_response(await prompts.create(config))
+        return write_response(await prompts.create(config, by))
 
     @router.get("/{alert_type}", responses=_MISSING, response_model_exclude_none=True)
     async def read_config(alert_type: str) -> AlertConfigResponse:
@@ -67,17 +72,17 @@ def alert_config_router(
 
     @router.put("/{alert_type}", responses=_MISSING, response_model_exclude_none=True)
     async def update_config(
-        alert_type: str, update: AlertConfigUpdateRequest
+        alert_type: str, update: AlertConfigUpdateRequest, by: By
     ) -> AlertConfigResponse:
         """Change what the body names; the rest stays."""
         changed = apply_update(await known(alert_type), update)
         _require_parser(changed, parsers)
-        return write_response(await prompts.replace(changed))
+        return write_response(await prompts.replace(changed, by))
 
     @router.delete("/{alert_type}", responses=_MISSING)
-    async def delete_config(alert_type: str) -> AlertConfigSuccessResponse:
+    async def delete_config(alert_type: str, by: By) -> AlertConfigSuccessResponse:
         """Retire an alert type. Verdicts that name its versions stay as they are."""
-        await prompts.delete(alert_type)
+        await prompts.delete(alert_type, by)
         return AlertConfigSuccessResponse(message=f"Config '{alert_type}' deleted")
 
     return router

@@ -3,17 +3,17 @@
 Each route translates, calls the service once, and translates back.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from sidecar import __version__
 from sidecar.contract.body import parse_json_object, validate
+from sidecar.contract.bridge import AlertRefusal, BridgeAlert, is_bridge_alert, refuse_alert
 from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody, Timestamp
 from sidecar.contract.nvschema import PROTOBUF, from_protobuf
 from sidecar.contract.verdict import (
@@ -37,23 +38,34 @@ from sidecar.contract.verdict import (
     verdict_response,
 )
 from sidecar.core.chat import Chats
+from sidecar.core.comparing import Comparing
 from sidecar.core.service import Service
 from sidecar.core.tracing import UNTRACED
+from sidecar.doors.access import HttpAccess, describe_access, protect
 from sidecar.doors.alert_config import alert_config_router
+from sidecar.doors.arms import ArmsFace, arms_router
+from sidecar.doors.audit import audit_router
 from sidecar.doors.body_limit import BodyLimit, Limit
-from sidecar.doors.openai import openai_router
+from sidecar.doors.callers import Caller, told
+from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
+from sidecar.doors.following import EventStream
+from sidecar.doors.labels import labels_router
+from sidecar.doors.openai import is_openai, not_offered, openai_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
 from sidecar.doors.traced import Traced
+from sidecar.doors.unrouted import allowed_methods, explain_unreadable
+from sidecar.doors.ws import WebSocketDoor, websocket_router
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
-from sidecar.model import EventKind, Outcome, StoredEvent, VerdictFilter
+from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
+from sidecar.ports import AuditTrail, Clock
 from sidecar.settings import HttpSettings, MetricsSettings
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ErrorResponse} for status in (413, 422, 500, 503)
+    status: {"model": ErrorResponse} for status in (401, 403, 413, 422, 429, 500, 503)
 }
-"""What any route that takes a body may answer."""
+"""What any route that takes a body, or needs a scope, may answer."""
 
 _MALFORMED: Final[dict[int | str, dict[str, Any]]] = {400: {"model": ErrorResponse}}
 
@@ -68,18 +80,30 @@ class Faces:
     Attributes:
         realtime: VSS's realtime rules.
         review: the Event Reviewer of VSS 2.4.
+        websocket: shows verdicts as they come.
         chats: the OpenAI API.
         registry: metrics, for a Prometheus that asks this port as it asks VSS 2.4.
         parsers: names of the user's parsers, which alert types may name.
         limits: how large bodies may be where the usual limit is too small, by path.
+        audit: who changed what.
+        arms: which arms answer.
+        comparing: what arms said about single events.
+        comparisons: the same for all that are chosen.
+        access: who may call.
     """
 
     realtime: Realtime
     review: Review
+    websocket: WebSocketDoor
     chats: Chats
     registry: CollectorRegistry
     parsers: Collection[str]
     limits: Mapping[str, Limit]
+    audit: AuditTrail
+    arms: ArmsFace
+    comparing: Comparing
+    comparisons: ReadsComparisons
+    access: HttpAccess
 
 
 def create_http_app(
@@ -105,17 +129,23 @@ def create_http_app(
         lifespan=lifespan,
     )
     app.include_router(_submission_router(service, http))
+    app.include_router(labels_router(faces.comparing, REFUSALS))
+    app.include_router(comparisons_router(faces.comparisons))
+    app.include_router(arms_router(faces.arms, REFUSALS))
     app.include_router(_verdict_router(service))
     app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))
     app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))
+    app.include_router(audit_router(faces.audit, REFUSALS))
     app.include_router(openai_router(faces.chats))
     app.include_router(review_router(faces.review))
+    app.include_router(websocket_router(faces.websocket))
     app.include_router(_health_router(service, metrics, faces.registry))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
     if service.tracer is not UNTRACED:
         app.add_middleware(Traced, tracer=service.tracer)
+    protect(app, faces.access, partial(_refusal, service.clock))
     _translate_errors(app, service)
-    _document_bodies(app)
+    _document(app, faces.access)
     return app
 
 
@@ -127,19 +157,14 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
 
     Body = Annotated[dict[str, Any], Depends(body)]
 
-    async def event_of(request: Request, kind: EventKind) -> dict[str, Any]:
-        """Read a submitted event, JSON or protobuf by its content type, compared as VSS does."""
-        payload = await request.body()
-        if request.headers.get("content-type", "").strip().lower() == PROTOBUF:
-            return from_protobuf(payload, kind)
-        raw = parse_json_object(payload, http.max_json_depth)
-        if kind is EventKind.ALERT:
-            validate(BehaviorBody, raw)  # stricter than what brokers carry
-        return raw
-
     async def submit(request: Request, kind: EventKind, noun: str) -> Response:
-        raw = await event_of(request, kind)
-        taken = await service.submit(raw, kind)
+        raw = _read_event(request, await request.body(), kind, http.max_json_depth)
+        try:
+            taken = await service.submit(raw, kind)
+        except InvalidRequest as error:
+            if kind is not EventKind.ALERT or not is_bridge_alert(raw):
+                raise
+            return _json(400, refuse_alert(error.issues, service.clock.now()))
         told = f"dropped by {taken.dropped}" if taken.dropped else "queued for processing"
         return _json(
             202,
@@ -155,11 +180,14 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         status_code=202,
         response_model=SubmissionResponse,
         tags=["alert-submission"],
-        responses=_MALFORMED,
-        openapi_extra=_event_of(BehaviorBody, "nv.Behavior"),
+        responses={400: {"model": ErrorResponse | AlertRefusal}},
+        openapi_extra=_event_of("nv.Behavior", BehaviorBody, BridgeAlert),
     )
     async def submit_alert(request: Request) -> Response:
-        """Accept an nv.Behavior. 202: it is on disk and will be decided, or a filter dropped it."""
+        """Accept an nv.Behavior, or an alert as VSS 2.4 has it.
+
+        202: it is on disk and will be decided, or a filter dropped it.
+        """
         return await submit(request, EventKind.ALERT, "Alert")
 
     @router.post(
@@ -168,7 +196,7 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         response_model=SubmissionResponse,
         tags=["incident-submission"],
         responses=_MALFORMED,
-        openapi_extra=_event_of(IncidentBody, "nv.Incident"),
+        openapi_extra=_event_of("nv.Incident", IncidentBody),
     )
     async def submit_incident(request: Request) -> Response:
         """Accept an nv.Incident. 202: it is on disk and will be decided, or a filter dropped it."""
@@ -191,8 +219,21 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
     return router
 
 
+def _read_event(
+    request: Request, payload: bytes, kind: EventKind, max_depth: int
+) -> dict[str, Any]:
+    """Read a submitted event, JSON or protobuf by its content type, compared as VSS does."""
+    if request.headers.get("content-type", "").strip().lower() == PROTOBUF:
+        return from_protobuf(payload, kind)
+    raw = parse_json_object(payload, max_depth)
+    if kind is EventKind.ALERT and not is_bridge_alert(raw):
+        validate(BehaviorBody, raw)  # stricter than what brokers carry
+    return raw
+
+
 def _verdict_router(service: Service) -> APIRouter:
     router = APIRouter(prefix="/api/v1/verdicts", tags=["verdicts"], responses=REFUSALS)
+    events = EventStream(service)
 
     def wanted(
         sensor: Annotated[str, Query(alias="sensorId", max_length=256)] = "",
@@ -209,7 +250,7 @@ def _verdict_router(service: Service) -> APIRouter:
     async def list_verdicts(
         wanted: Wanted,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1)] = None,
+        cursor: Annotated[int | None, Query(ge=1, le=MAX_SEQ)] = None,
     ) -> Response:
         """List verdicts, newest first. Times compare with the event's `timestamp`."""
         records = await service.ledger.query(wanted, limit=limit, before=cursor)
@@ -222,18 +263,19 @@ def _verdict_router(service: Service) -> APIRouter:
         }
         return _json(200, page)
 
-    @router.get("/stream", response_class=EventSourceResponse)
+    @router.get(
+        "/stream",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
     async def stream_verdicts(
         wanted: Wanted,
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
-    ) -> AsyncIterator[ServerSentEvent]:
+        last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
+    ) -> StreamingResponse:
         """Follow verdicts as they are decided; `Last-Event-ID` resumes without a gap."""
-        async for record in service.follow(wanted, last_event_id):
-            if record is None:
-                yield ServerSentEvent(comment="idle")
-                continue
-            data = orjson.dumps(verdict_response(record)).decode()
-            yield ServerSentEvent(raw_data=data, event="verdict", id=str(record.seq))
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # nginx would collect
+        body = events.follow(wanted, last_event_id)
+        return StreamingResponse(body, headers=headers, media_type="text/event-stream")
 
     @router.get(
         "/{identity:path}",
@@ -254,13 +296,13 @@ def _health_router(
 ) -> APIRouter:
     router = APIRouter(tags=["health"])
 
-    async def readiness() -> Response:
-        health = await service.health()
-        failing = [f"{it.part}: {it.problem}" for it in health if it.problem and it.required]
+    async def readiness(caller: Caller) -> Response:
+        problems = [(it, told(caller, it.problem)) for it in await service.health()]
+        failing = [f"{it.part}: {problem}" for it, problem in problems if problem and it.required]
         body = ReadinessResponse(
             status="not_ready" if failing else "ok",
             message="; ".join(failing) or "Alert Bridge is running",
-            components={it.part: it.problem or "ok" for it in health},
+            components={it.part: problem or "ok" for it, problem in problems},
         )
         return _json(503 if failing else 200, body)
 
@@ -283,9 +325,9 @@ def _health_router(
         response_model=HealthResponse,
         responses={503: {"model": HealthResponse}},
     )
-    async def submission_health() -> Response:
+    async def submission_health(caller: Caller) -> Response:
         """Tell whether events can be accepted."""
-        problem = await service.ledger.ping()
+        problem = told(caller, await service.ledger.ping())
         body = HealthResponse(
             status="unhealthy" if problem else "healthy",
             timestamp=stamp(service.clock.now()),
@@ -294,7 +336,14 @@ def _health_router(
         )
         return _json(503 if problem else 200, body)
 
-    @router.get("/metrics", response_class=PlainTextResponse)
+    @router.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses={
+            404: {"description": "Off", "content": {"text/plain": {}}},
+            **{status: REFUSALS[status] for status in (401, 403, 429, 503)},
+        },
+    )
     async def where_metrics_are(request: Request) -> Response:
         """Answer a Prometheus as VSS 2.4 does; point everybody else to the endpoint."""
         if not metrics.enabled:
@@ -308,24 +357,15 @@ def _health_router(
 
 def _translate_errors(app: FastAPI, service: Service) -> None:
     def answer(
-        status: int,
-        reason: str,
-        message: str,
-        headers: Mapping[str, str] | None = None,
-        issues: tuple[Issue, ...] = (),
+        status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
     ) -> Response:
-        body = error_response(reason, message, service.clock.now(), issues)
-        return _json(status, body, headers)
+        return _json(status, error_response(reason, message, service.clock.now()), headers)
 
     @app.exception_handler(RequestError)
     async def refused(request: Request, error: Exception) -> Response:
         del request
         assert isinstance(error, RequestError)
-        row = row_of(error)
-        issues = error.issues if isinstance(error, InvalidRequest) else ()
-        headers = {"Retry-After": "1"} if row.retryable else None
-        message = refusal_message(error, issues)
-        return answer(row.wording.code, row.reason, message, headers, issues)
+        return _refusal(service.clock, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid_parameter(request: Request, error: Exception) -> Response:
@@ -339,14 +379,29 @@ def _translate_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == HTTPStatus.BAD_REQUEST:
+            return await refused(request, explain_unreadable(error))
+        if is_openai(request):
+            return not_offered(request, error.status_code, allowed_methods(request))
         phrase = HTTPStatus(error.status_code).phrase
         message = f"{phrase}: {request.method} {request.url.path}; see /docs."
-        return answer(error.status_code, phrase.lower().replace(" ", "_"), message, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(allowed_methods(request))
+        return answer(error.status_code, phrase.lower().replace(" ", "_"), message, headers)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:
         del request, error
         return answer(500, "internal_error", "Internal server error occurred")
+
+
+def _refusal(clock: Clock, error: RequestError) -> Response:
+    """Write a refusal as VSS does."""
+    row = row_of(error)
+    issues = error.issues if isinstance(error, InvalidRequest) else ()
+    body = error_response(row.reason, refusal_message(error, issues), clock.now(), issues)
+    return _json(row.wording.code, body, {"Retry-After": "1"} if row.retryable else None)
 
 
 def _json(
@@ -356,24 +411,25 @@ def _json(
     return Response(orjson.dumps(shown), status, headers, media_type="application/json")
 
 
-def _request_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Document a body that is read by hand, so that unknown fields survive."""
-    schema = {"$ref": _SCHEMA_PATH.format(model=model.__name__)}
+def _request_of(*models: type[BaseModel]) -> dict[str, Any]:
+    """Document a body that is read by hand, so that unknown fields survive; one of the models."""
+    schemas = [{"$ref": _SCHEMA_PATH.format(model=model.__name__)} for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def _event_of(model: type[BaseModel], message: str) -> dict[str, Any]:
+def _event_of(message: str, *models: type[BaseModel]) -> dict[str, Any]:
     """Document an event that may also be sent as a protobuf message."""
-    documented = _request_of(model)
+    documented = _request_of(*models)
     binary = {"type": "string", "format": "binary", "description": f"A serialized {message}."}
     documented["requestBody"]["content"][PROTOBUF] = {"schema": binary}
     return documented
 
 
-def _document_bodies(app: FastAPI) -> None:
-    """Add the models behind `_request_of` to the OpenAPI components."""
+def _document(app: FastAPI, access: HttpAccess) -> None:
+    """Add to the OpenAPI document who may call, and the models behind `_request_of`."""
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (model, "validation") for model in (BehaviorBody, IncidentBody, OnDemandBody)
+        (model, "validation") for model in (BehaviorBody, BridgeAlert, IncidentBody, OnDemandBody)
     ]
     _, schema = models_json_schema(models, ref_template=_SCHEMA_PATH)
     generate = app.openapi
@@ -381,6 +437,7 @@ def _document_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         document["components"]["schemas"].update(schema["$defs"])
+        describe_access(document, access)
         return document
 
     # FastAPI documents replacing this method as the way to extend the schema.

@@ -154,6 +154,8 @@ class KafkaDoor:
             self._note(error)
             return
         partition, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
+        if partition not in self._assigned:
+            return  # it was read before its partition went to another member, which reads it again
         taking = asyncio.create_task(self._intake.take(self._record(message)))
         self._open.setdefault(partition, {})[offset] = taking
 
@@ -200,7 +202,9 @@ class KafkaDoor:
         if self._settings.start_at == "latest":
             for topic in {one.topic for one in partitions} - (self._unborn or frozenset()):
                 await _pin(consumer, topic)
-        self._assigned |= _names(partitions)
+        coming = _names(partitions)
+        self._forget(coming)  # what is left of an earlier assignment says nothing about this one
+        self._assigned |= coming
         self._is_member = True
         _log.info("kafka_assigned", partitions=sorted(self._assigned))
 
@@ -285,14 +289,21 @@ async def _pin(consumer: AIOConsumer, topic: str) -> None:
     """
     metadata = await consumer.list_topics(topic, timeout=_QUERY_S)
     everywhere = [TopicPartition(topic, number) for number in metadata.topics[topic].partitions]
-    committed = await consumer.committed(everywhere, timeout=_QUERY_S)
-    if any(one.offset != OFFSET_INVALID for one in committed):
+    if await _is_pinned(consumer, everywhere):
         return
     ends = []
     for one in everywhere:
         _, end = await consumer.get_watermark_offsets(one, timeout=_QUERY_S)
         ends.append(TopicPartition(topic, one.partition, end))
-    await consumer.commit(offsets=ends, asynchronous=False)
+    # Another member may do the same at this moment. These ends are no later than any that it has
+    # committed since the second question, so that whoever commits last skips nothing.
+    if not await _is_pinned(consumer, everywhere):
+        await consumer.commit(offsets=ends, asynchronous=False)
+
+
+async def _is_pinned(consumer: AIOConsumer, everywhere: list[TopicPartition]) -> bool:
+    committed = await consumer.committed(everywhere, timeout=_QUERY_S)
+    return any(one.offset != OFFSET_INVALID for one in committed)
 
 
 async def _close(consumer: AIOConsumer) -> None:

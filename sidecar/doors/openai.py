@@ -6,21 +6,39 @@ VSS's Alert Bridge and RT-VLM's `openai-compat` wait for.
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
+import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 
 from sidecar import __version__
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.chat import Chat, ChatMode, parse_chat
-from sidecar.contract.completion import ChatAnswer, chunks, completion, failure, model_list
+from sidecar.contract.completion import (
+    ChatAnswer,
+    chunks,
+    completion,
+    failure,
+    model_list,
+    write_error,
+)
+from sidecar.contract.openai_schema import (
+    CHAT_REQUEST,
+    Completion,
+    ErrorBody,
+    NimHealth,
+    NimMetadata,
+    ServedModel,
+    ServedModelList,
+)
 from sidecar.core.chat import Chats
+from sidecar.doors.callers import Caller, told
 from sidecar.errors import InvalidRequest, Issue, NotFound, RequestError, VerificationError, row_of
 
 T = TypeVar("T")
@@ -29,54 +47,18 @@ MODE_HEADER: Final = "X-Sidecar-Mode"
 PATH: Final = "/v1/chat/completions"
 """The path whose bodies carry media, and so need their own limit of size."""
 
+_PATHS: Final = ("/v1/chat/", "/v1/models", "/v1/health/", "/v1/metadata")
 _MAX_DEPTH: Final = 64  # JSON schemas of answers are nested deeper than events
 _NOT_IN_HEADERS: Final = re.compile(r"[^\w.%\-, ]", re.ASCII)
 _MAX_HEADER: Final = 1000
 _CLIENT_GONE: Final = 499  # nginx's; nobody reads it
 
 
-class ApiError(BaseModel):
-    """What is wrong, as OpenAI says it."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorBody(BaseModel):
-    """Body of every answer that is no success."""
-
-    error: ApiError
-
+_log = structlog.get_logger()
 
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ErrorBody}
-    for status in (400, 403, 404, 413, 415, 422, 429, 500, 502, 503, 504)
-}
-_REQUEST: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["messages"],
-                    "properties": {
-                        "model": {"type": "string"},
-                        "messages": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "object", "required": ["role"]},
-                        },
-                        "stream": {"type": "boolean"},
-                        "max_tokens": {"type": "integer", "minimum": 0},
-                        "temperature": {"type": "number", "minimum": 0, "maximum": 2},
-                    },
-                }
-            }
-        },
-    }
+    for status in (400, 401, 403, 404, 413, 415, 422, 429, 500, 502, 503, 504)
 }
 
 
@@ -94,8 +76,42 @@ class OpenAiRoute(APIRoute):
                 status, body = failure(error)
                 retry = row_of(error).retryable
                 return _json(body, status, {"Retry-After": "1"} if retry else None)
+            except ClientDisconnect:
+                return Response(status_code=_CLIENT_GONE)
+            except Exception:  # noqa: BLE001 - a client of this API gets its shape for a defect too
+                _log.exception("chat_defect", path=request.url.path)
+                return _json(write_error("Internal server error.", "server_error"), 500)
 
         return translated
+
+    @staticmethod
+    def refuse(error: RequestError) -> Response:
+        """Write a refusal before the route is reached."""
+        status, body = failure(error)
+        return _json(body, status)
+
+
+def is_openai(request: Request) -> bool:
+    """Tell whether a request is for this face, by its path."""
+    return request.url.path.startswith(_PATHS)
+
+
+def not_offered(request: Request, status: int, allowed: Sequence[str]) -> Response:
+    """Answer a request for this face that no route takes, as OpenAI does.
+
+    Args:
+        request: which one.
+        status: 404 or 405.
+        allowed: the methods of its path; none when there is no such path.
+    """
+    asked = f"{request.method} {request.url.path[:200]}"
+    if not allowed:
+        text, code = f"Unknown request URL: {asked}. See /docs.", "unknown_url"
+        return _json(write_error(text, "invalid_request_error", code), status)
+    methods = ", ".join(allowed)
+    text = f"Not allowed: {asked}. Send {methods}."
+    body = write_error(text, "invalid_request_error", "method_not_supported")
+    return _json(body, status, {"Allow": methods})
 
 
 def openai_router(chats: Chats) -> APIRouter:
@@ -109,7 +125,12 @@ def openai_router(chats: Chats) -> APIRouter:
 def _chat_router(chats: Chats) -> APIRouter:
     router = APIRouter(route_class=OpenAiRoute)
 
-    @router.post("/chat/completions", openapi_extra=_REQUEST)
+    @router.post(
+        "/chat/completions",
+        openapi_extra=CHAT_REQUEST,
+        response_model=Completion,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
     async def complete_chat(request: Request) -> Response:
         """Answer a chat, with `stream` as server-sent events once the answer is complete."""
         chat = parse_chat(parse_json_object(await request.body(), _MAX_DEPTH))
@@ -124,12 +145,12 @@ def _chat_router(chats: Chats) -> APIRouter:
 def _model_router(chats: Chats) -> APIRouter:
     router = APIRouter(route_class=OpenAiRoute)
 
-    @router.get("/models")
+    @router.get("/models", response_model=ServedModelList)
     async def list_models() -> Response:
         """List the ids that may be asked for, that of the arm in force first."""
         return _json(model_list(await chats.models(), _now(chats)))
 
-    @router.get("/models/{identity:path}")
+    @router.get("/models/{identity:path}", response_model=ServedModel)
     async def show_model(identity: str) -> Response:
         """Show one of them."""
         for shown in model_list(await chats.models(), _now(chats))["data"]:
@@ -143,20 +164,20 @@ def _model_router(chats: Chats) -> APIRouter:
 def _health_router(chats: Chats) -> APIRouter:
     router = APIRouter(route_class=OpenAiRoute)
 
-    @router.get("/health/live")
+    @router.get("/health/live", response_model=NimHealth)
     async def live() -> Response:
         """Tell that the process lives."""
         return _json({"object": "health.response", "message": "live", "status": "live"})
 
-    @router.get("/health/ready")
-    async def ready() -> Response:
+    @router.get("/health/ready", response_model=NimHealth, responses={503: {"model": NimHealth}})
+    async def ready(caller: Caller) -> Response:
         """Tell whether the arm in force can answer."""
-        problem = await chats.problem()
+        problem = told(caller, await chats.problem())
         status = "not_ready" if problem else "ready"
         body = {"object": "health.response", "message": problem or "ready", "status": status}
         return _json(body, 503 if problem else 200)
 
-    @router.get("/metadata")
+    @router.get("/metadata", response_model=NimMetadata)
     async def metadata() -> Response:
         """Tell what this is, as a NIM does."""
         ids = await chats.models()

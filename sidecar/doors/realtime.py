@@ -29,9 +29,13 @@ from sidecar.contract.verdict import ErrorResponse, error_response, stamp
 from sidecar.core.always_on import AlwaysOn, CameraOutcome
 from sidecar.core.incidents import Incidents
 from sidecar.core.realtime import RealtimeRules, Replay
+from sidecar.doors.callers import By
+from sidecar.doors.json_body import StrictJsonRoute
 from sidecar.errors import InvalidRequest, RequestError, row_of
 from sidecar.model import IncidentQuery
 from sidecar.ports import Clock
+
+MAX_OFFSET: Final = 2**31 - 1  # Elasticsearch takes no larger one
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -50,7 +54,10 @@ def _refusals(*codes: int) -> Answers:
     return {code: {"model": ErrorResponse} for code in codes}
 
 
-_CAMERA: Final[Answers] = {code: {"model": AlwaysOnResponse} for code in (200, 422, 502, 503)}
+_CAMERA: Final[Answers] = {
+    **{code: {"model": AlwaysOnResponse} for code in (200, 502, 503)},
+    422: {"model": AlwaysOnResponse | ErrorResponse},
+}
 
 
 def realtime_router(realtime: Realtime, refusals: Answers, max_json_depth: int) -> APIRouter:
@@ -61,7 +68,12 @@ def realtime_router(realtime: Realtime, refusals: Answers, max_json_depth: int) 
         refusals: what any route may answer besides, for the API's description.
         max_json_depth: levels of nesting that a camera event may have.
     """
-    router = APIRouter(prefix="/api/v1/realtime", tags=["realtime"], responses=refusals)
+    router = APIRouter(
+        prefix="/api/v1/realtime",
+        tags=["realtime"],
+        responses=refusals,
+        route_class=StrictJsonRoute,
+    )
     _add_rule_routes(router, realtime)
     _add_incident_route(router, realtime)
     _add_camera_route(router, realtime, max_json_depth)
@@ -72,15 +84,15 @@ def realtime_router(realtime: Realtime, refusals: Answers, max_json_depth: int) 
 
 def _add_rule_routes(router: APIRouter, realtime: Realtime) -> None:
     @router.post("", status_code=201, responses=_refusals(409, 502))
-    async def create_rule(request: RealtimeAlertRequest) -> RealtimeAlertResponse:
+    async def create_rule(request: RealtimeAlertRequest, by: By) -> RealtimeAlertResponse:
         """Let RT-VLM watch a live stream. Rules with one `sensor_id` share its stream."""
-        rule = await realtime.rules.create(read_rule_fields(request))
+        rule = await realtime.rules.create(read_rule_fields(request), by)
         return RealtimeAlertResponse(id=rule.id, created_at=rule.created_at.isoformat())
 
     @router.get("")
     async def list_rules(
         size: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
     ) -> RealtimeAlertListResponse:
         """List the active rules, oldest first."""
         rules, total = await realtime.rules.list(offset=offset, limit=size)
@@ -108,9 +120,9 @@ def _add_single_rule_routes(router: APIRouter, realtime: Realtime) -> None:
         )
 
     @router.delete("/{alert_rule_id}", responses=_refusals(404))
-    async def delete_rule(alert_rule_id: UUID) -> RealtimeAlertDeleteResponse:
+    async def delete_rule(alert_rule_id: UUID, by: By) -> RealtimeAlertDeleteResponse:
         """Delete a rule. Its stream is closed with the last rule that uses it."""
-        await realtime.rules.delete(str(alert_rule_id))
+        await realtime.rules.delete(str(alert_rule_id), by)
         return RealtimeAlertDeleteResponse(id=str(alert_rule_id))
 
 
@@ -127,7 +139,7 @@ def _add_incident_route(router: APIRouter, realtime: Realtime) -> None:
     async def list_incidents(
         query: Annotated[IncidentQuery, Depends(wanted)],
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
         consolidate: Annotated[bool | None, Query()] = None,
     ) -> Response:
         """List published incidents, newest first; consolidated, RT-VLM's chunks become events."""
@@ -159,7 +171,7 @@ def _add_camera_route(router: APIRouter, realtime: Realtime, max_json_depth: int
             }
         },
     )
-    async def change_camera(request: Request) -> Response:
+    async def change_camera(request: Request, by: By) -> Response:
         """Start or stop the always-on rules of a camera that began or ceased to stream."""
         if realtime.always_on.entries is None:
             return _camera_response(CameraOutcome(503, "ALWAYS_ON_DISABLED"))
@@ -168,7 +180,7 @@ def _add_camera_route(router: APIRouter, realtime: Realtime, max_json_depth: int
             event = validate(AlwaysOnEventRequest, raw).event
         except InvalidRequest:
             return _camera_response(CameraOutcome(422, "INVALID_PAYLOAD"))
-        return _camera_response(await realtime.always_on.handle(event))
+        return _camera_response(await realtime.always_on.handle(event, by))
 
 
 def _replay_response(replay: Replay, correlation_id: str) -> RealtimeReplayResponse:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 
 from sidecar.contract.body import parse_json_object
+from sidecar.contract.bridge import read_alert
 from sidecar.contract.nvschema import from_protobuf
 from sidecar.core.backoff import backoff
 from sidecar.core.service import Service
@@ -154,10 +155,30 @@ def decode_record(
         BodyTooLarge: it is too long.
         InvalidRequest: it is neither.
     """
+    _check_length(value, max_bytes)
+    if value.lstrip().startswith(b"{"):  # no NvSchema message begins like this
+        return parse_json_object(value, max_depth)
+    return from_protobuf(value, kind)
+
+
+def decode_alert(
+    kind: EventKind, value: bytes, *, max_bytes: int, max_depth: int
+) -> Mapping[str, Any]:
+    """Read the value of a record of VSS 2.4's bridge: the JSON of an alert, and nothing else.
+
+    Raises:
+        BodyTooLarge: it is too long.
+        InvalidRequest: it is no such alert.
+    """
+    del kind
+    _check_length(value, max_bytes)
+    raw = parse_json_object(value, max_depth)
+    read_alert(raw)
+    return raw
+
+
+def _check_length(value: bytes, max_bytes: int) -> None:
     if not value:
         raise InvalidRequest((Issue("value", "missing", "The record has no value."),))
     if len(value) > max_bytes:
         raise BodyTooLarge(f"The record has {len(value)} bytes; {max_bytes} are allowed.")
-    if value.lstrip().startswith(b"{"):  # no NvSchema message begins like this
-        return parse_json_object(value, max_depth)
-    return from_protobuf(value, kind)

@@ -15,7 +15,7 @@ from sidecar.contract.review import MESSAGE_LIMIT, ReviewError, explain_mistakes
 from sidecar.errors import BodyTooLarge, RequestError, ReviewRefused, row_of
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ReviewError} for status in (400, 413, 422, 500, 503)
+    status: {"model": ReviewError} for status in (400, 401, 403, 413, 422, 429, 500, 503)
 }
 """What any route may answer."""
 DEFECT: Final = "An internal server error occured"  # as VSS spells it
@@ -49,6 +49,11 @@ class EngineRoute(APIRoute):
                 return _answer(500, "InternalServerError", DEFECT)
 
         return translated
+
+    @staticmethod
+    def refuse(error: RequestError) -> Response:
+        """Write a refusal before the route is reached."""
+        return _refused(error)
 
 
 def _refused(error: RequestError) -> Response:

@@ -1,7 +1,7 @@
 """The gRPC door on 9082: the verifier, health, reflection, and what KServe's probes ask."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -12,12 +12,10 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
-from sidecar.core.routing import Routing
+from sidecar.core.arms import Arms
 from sidecar.core.service import Service
-from sidecar.core.tracing import UNTRACED
 from sidecar.doors.rpc_probes import ProbeService
 from sidecar.doors.rpc_tls import build_credentials
-from sidecar.doors.rpc_traced import Traced
 from sidecar.doors.rpc_verifier import VerifierService
 from sidecar.doors.rpc_waiting import Waiting
 from sidecar.errors import StoreUnavailable
@@ -45,9 +43,10 @@ class RpcDoor:
     Args:
         settings: of the door.
         service: what the methods ask.
-        routing: the arms.
+        arms: what is in force.
         verify: decides an event that is not kept, for dry runs.
         media: keeps inline media; None when they cannot be kept.
+        interceptors: what stands before every method, such as access control.
 
     Raises:
         SettingsError: a certificate cannot be read.
@@ -57,17 +56,19 @@ class RpcDoor:
         self,
         settings: RpcSettings,
         service: Service,
-        routing: Routing,
+        arms: Arms,
         verify: Callable[[VerifyEvent], Awaitable[Verdict]],
         media: InlineMedia | None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self._settings = settings
         self._service = service
         self._media = media
+        self._interceptors = interceptors
         self._credentials = build_credentials(settings.tls) if settings.tls.cert else None
         self._waiting = Waiting(service, self._forget_media)
-        self._verifier = VerifierService(service, self._waiting, routing, verify, media)
-        self._probes = ProbeService(self._is_ready, routing)
+        self._verifier = VerifierService(service, self._waiting, arms, verify, media)
+        self._probes = ProbeService(self._is_ready, arms.switchboard)
         self._problem = "The gRPC door does not listen yet."
         self.port = 0
 
@@ -124,9 +125,8 @@ class RpcDoor:
         return server
 
     def _build(self, health: health_aio.HealthServicer) -> grpc.aio.Server:
-        tracer = self._service.tracer
         server = grpc.aio.server(
-            interceptors=[] if tracer is UNTRACED else [Traced(tracer)],
+            interceptors=self._interceptors,
             options=_options(self._settings),
             maximum_concurrent_rpcs=self._settings.max_calls,
         )

@@ -1,17 +1,22 @@
 """Between the messages of `vlm_sidecar.v1` and the values that the service works on. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sidecar.contract.body import parse_json_object
-from sidecar.contract.nvschema import from_protobuf
+from sidecar.contract.arms import ArmChoiceRequest
+from sidecar.contract.body import parse_json_object, validate
+from sidecar.contract.bridge import is_bridge_alert
+from sidecar.contract.nvschema import from_message
+from sidecar.core.arms import ArmState
 from sidecar.core.intake import kind_of
+from sidecar.core.vitals import Breaker
 from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
 from sidecar.model import (
+    MAX_SEQ,
     EventKind,
     Frame,
     Outcome,
@@ -20,6 +25,7 @@ from sidecar.model import (
     VerdictRecord,
 )
 from sidecar.pb.v1 import verifier_pb2 as pb
+from sidecar.policy import ArmChoice, write_policy
 
 MAX_JSON_DEPTH: Final = 32
 
@@ -56,15 +62,26 @@ def _content(event: pb.Event) -> tuple[dict[str, Any], EventKind]:
         case "fields":
             return _from_fields(event.fields), EventKind.INCIDENT
         case "incident":
-            payload = event.incident.SerializeToString()
-            return from_protobuf(payload, EventKind.INCIDENT), EventKind.INCIDENT
+            return from_message(event.incident), EventKind.INCIDENT
         case "behavior":
-            payload = event.behavior.SerializeToString()
-            return from_protobuf(payload, EventKind.ALERT), EventKind.ALERT
+            return from_message(event.behavior), EventKind.ALERT
         case "json":
             raw = parse_json_object(event.json, MAX_JSON_DEPTH)
             return raw, kind_of(raw)
-    raise _invalid("event", "missing", "Set one of fields, incident, behavior and json.")
+        case "review_alert":
+            return _review_alert(event.review_alert), EventKind.ALERT
+    raise _invalid(
+        "event", "missing", "Set one of fields, incident, behavior, json and review_alert."
+    )
+
+
+def _review_alert(body: bytes) -> dict[str, Any]:
+    raw = parse_json_object(body, MAX_JSON_DEPTH)
+    if not is_bridge_alert(raw):
+        raise _invalid(
+            "event.review_alert", "value_error", "Send what POST /reviewAlert takes, or `json`."
+        )
+    return raw
 
 
 def with_media(raw: Mapping[str, Any], name: str, media: object) -> dict[str, Any]:
@@ -75,7 +92,8 @@ def with_media(raw: Mapping[str, Any], name: str, media: object) -> dict[str, An
     """
     given = raw.get("info")
     info = dict(given) if isinstance(given, Mapping) else {}
-    if info.get("media_urls") or info.get("video_path") or raw.get("videoPath"):
+    is_named = info.get("media_urls") or info.get("video_path") or raw.get("videoPath")
+    if is_named or is_bridge_alert(raw):
         raise _invalid(
             "event.media",
             "media_given_twice",
@@ -96,8 +114,10 @@ def read_filter(request: pb.WatchVerdictsRequest) -> VerdictFilter:
     """Read which verdicts to follow.
 
     Raises:
-        InvalidRequest: a time lies outside of the calendar.
+        InvalidRequest: a time lies outside of the calendar, or there is no such outcome.
     """
+    if request.outcome and request.outcome not in _WANTED:
+        raise _invalid("outcome", "enum", f"There is no outcome {request.outcome}.")
     return VerdictFilter(
         request.sensor_id,
         request.category,
@@ -107,10 +127,22 @@ def read_filter(request: pb.WatchVerdictsRequest) -> VerdictFilter:
     )
 
 
+def read_after(request: pb.WatchVerdictsRequest) -> int | None:
+    """Read the resume token; None starts with the next verdict.
+
+    Raises:
+        InvalidRequest: no verdict ever had it.
+    """
+    if not request.HasField("after"):
+        return None
+    if request.after > MAX_SEQ:
+        raise _invalid("after", "less_than_equal", "Send the `seq` of a verdict, or leave it out.")
+    return request.after
+
+
 def write_verdict(record: VerdictRecord) -> pb.Verdict:
-    """Write a verdict; what only its document holds is taken from `info`."""
-    given = record.document.get("info")
-    info: Mapping[str, str] = given if isinstance(given, Mapping) else {}
+    """Write a verdict; what only its document holds is taken from there."""
+    info = _info_of(record.document)
     verdict = pb.Verdict(
         id=record.id,
         verdict_key=record.key,
@@ -135,6 +167,20 @@ def write_verdict(record: VerdictRecord) -> pb.Verdict:
     verdict.decided_at.FromDatetime(record.decided_at)
     verdict.latency.FromMilliseconds(_whole(info, "sidecarLatencyMs") or 0)
     return verdict
+
+
+def _info_of(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return `info`, or as much of it as the `result` of an alert of VSS 2.4 tells."""
+    info, result = document.get("info"), document.get("result")
+    if isinstance(info, Mapping) or not isinstance(result, Mapping):
+        return info if isinstance(info, Mapping) else {}
+    facts = {
+        "verificationResponseStatus": result.get("error_string") or "OK",
+        "reasoning": result.get("reasoning"),
+        "description": result.get("description"),
+        "sidecarModel": result.get("reviewed_by"),
+    }
+    return {name: str(value) for name, value in facts.items() if value}
 
 
 def write_pending(stored: StoredEvent) -> pb.PendingEvent:
@@ -204,3 +250,58 @@ def _dump(document: Mapping[str, Any]) -> bytes:
 
 def _invalid(field: str, rule: str, message: str) -> InvalidRequest:
     return InvalidRequest((Issue(field, rule, message),))
+
+
+def read_arm_choice(request: pb.SetArmsRequest) -> ArmChoiceRequest:
+    """Read what shall be in force.
+
+    Raises:
+        InvalidRequest: names every wrong field.
+    """
+    asked: dict[str, Any] = {"reason": request.reason, "force": request.force}
+    which = request.WhichOneof("choice")
+    if which == "policy_json":
+        asked["policy"] = parse_json_object(request.policy_json.encode(), MAX_JSON_DEPTH)
+    elif which is not None:
+        asked[which] = getattr(request, which)
+    if request.HasField("version"):
+        asked["version"] = request.version
+    return validate(ArmChoiceRequest, asked)
+
+
+def write_arm_choice(choice: ArmChoice) -> pb.ArmChoice:
+    """Write what is in force."""
+    written = pb.ArmChoice(
+        version=choice.version,
+        primary=choice.policy.sole or "",
+        policy_json=orjson.dumps(write_policy(choice.policy)).decode(),
+        actor=choice.actor,
+        reason=choice.reason,
+    )
+    written.chosen_at.FromDatetime(choice.chosen_at)
+    return written
+
+
+def write_arm(state: ArmState) -> pb.Arm:
+    """Write how an arm is."""
+    written = pb.Arm(
+        name=state.name,
+        adapter=state.adapter,
+        is_primary=state.is_lead,
+        model=state.model,
+        problem=state.problem,
+        answers=state.answers,
+        is_shadow=state.is_shadow,
+        endpoints=(
+            pb.Endpoint(
+                url=it.place,
+                in_flight=it.in_flight,
+                left_out=it.breaker is Breaker.OPEN,
+                problem=it.trouble,
+            )
+            for it in state.endpoints
+        ),
+    )
+    if state.typical_s is not None:
+        written.typical.FromTimedelta(timedelta(seconds=state.typical_s))
+    return written

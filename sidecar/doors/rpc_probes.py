@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from sidecar.core.routing import Arm, Routing
+from sidecar.core.routing import Arm, Switchboard
 from sidecar.doors.rpc_refusals import Context, refusing
 from sidecar.errors import NotFound, VlmError
 from sidecar.pb.inference import grpc_service_pb2 as pb
@@ -14,12 +14,12 @@ class ProbeService(GRPCInferenceServiceServicer):
 
     Args:
         is_ready: asks every part whether it can work.
-        routing: the arms, which are the models.
+        switchboard: the arms, which are the models.
     """
 
-    def __init__(self, is_ready: Callable[[], Awaitable[bool]], routing: Routing) -> None:
+    def __init__(self, is_ready: Callable[[], Awaitable[bool]], switchboard: Switchboard) -> None:
         self._is_ready = is_ready
-        self._routing = routing
+        self._switchboard = switchboard
 
     async def ServerLive(  # noqa: N802 - name of the protocol, as below
         self, request: pb.ServerLiveRequest, context: Context
@@ -46,7 +46,7 @@ class ProbeService(GRPCInferenceServiceServicer):
         return pb.ModelReadyResponse(ready=not await arm.backend.ping())
 
     async def _find(self, name: str) -> Arm:
-        arms = self._routing.arms
+        arms = self._switchboard.current.arms
         if name in arms:
             return arms[name]
         for arm in arms.values():

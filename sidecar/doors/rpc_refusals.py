@@ -16,7 +16,6 @@ from grpc_status import rpc_status
 from sidecar.errors import InvalidRequest, RequestError, row_of
 
 DOMAIN: Final = "vlm_sidecar.v1"
-RETRY_AFTER_S: Final = 1
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Self = TypeVar("Self")
@@ -59,10 +58,15 @@ def refusing_stream(call: Streaming[Self, Request, Response]) -> Streaming[Self,
 async def _abort(context: Context, error: Exception) -> NoReturn:
     """End the call: a RequestError with its status, anything else as a defect of ours."""
     if isinstance(error, RequestError):
-        status = rpc_status.to_status(write_status(error))
-        await context.abort(status.code, status.details, status.trailing_metadata or ())
+        await abort_with(context, error)
     _log.error("call_failed", exc_info=error)
     await context.abort(grpc.StatusCode.INTERNAL, "Internal server error occurred.")
+
+
+async def abort_with(context: Context, error: RequestError) -> NoReturn:
+    """End a call with the status of a refusal."""
+    status = rpc_status.to_status(write_status(error))
+    await context.abort(status.code, status.details, status.trailing_metadata or ())
 
 
 def write_status(error: RequestError) -> Status:
@@ -76,7 +80,7 @@ def write_status(error: RequestError) -> Status:
         details.append(_violations(error))
     if row.retryable:
         retry = RetryInfo()
-        retry.retry_delay.FromSeconds(RETRY_AFTER_S)
+        retry.retry_delay.FromSeconds(error.retry_after_s)
         details.append(retry)
     status = Status(code=grpc.StatusCode[row.grpc].value[0], message=error.detail)
     for detail in details:

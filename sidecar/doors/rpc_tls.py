@@ -1,17 +1,13 @@
 """Certificates of the gRPC door, read again when their files change."""
 
+from functools import partial
 from pathlib import Path
 
 import grpc
-import structlog
 
+from sidecar.core.fresh_files import FreshFiles
 from sidecar.errors import SettingsError
 from sidecar.settings import RpcTlsSettings
-
-_log = structlog.get_logger()
-
-Stamp = tuple[tuple[int, int, int], ...]
-"""Inode, size and time of change of each file."""
 
 
 def build_credentials(tls: RpcTlsSettings) -> grpc.ServerCredentials:
@@ -20,7 +16,11 @@ def build_credentials(tls: RpcTlsSettings) -> grpc.ServerCredentials:
     Raises:
         SettingsError: a file cannot be read.
     """
-    files = _CertificateFiles(tls)
+    assert tls.cert is not None
+    assert tls.key is not None
+    paths = [path for path in (tls.cert, tls.key, tls.client_ca) if path is not None]
+    load = partial(_load, tls.cert, tls.key, tls.client_ca)
+    files = FreshFiles(paths, load, "gRPC certificates")
     return grpc.dynamic_ssl_server_credentials(
         files.latest(),
         files.latest,
@@ -28,43 +28,10 @@ def build_credentials(tls: RpcTlsSettings) -> grpc.ServerCredentials:
     )
 
 
-class _CertificateFiles:
-    def __init__(self, tls: RpcTlsSettings) -> None:
-        assert tls.cert is not None
-        assert tls.key is not None
-        self._cert, self._key, self._client_ca = tls.cert, tls.key, tls.client_ca
-        self._stamp = self._look()
-        self._latest = self._read()
-
-    def latest(self) -> grpc.ServerCertificateConfiguration:
-        """Return what the files hold; what they held before while they cannot be read."""
-        stamp = self._look()
-        if stamp != self._stamp:
-            try:
-                self._latest = self._read()
-            except SettingsError as error:
-                _log.error("certificates_not_read", detail=error.detail)
-                return self._latest
-            self._stamp = stamp
-            _log.info("certificates_read_again", cert=str(self._cert))
-        return self._latest
-
-    def _read(self) -> grpc.ServerCertificateConfiguration:
-        pair = (_read(self._key), _read(self._cert))
-        authorities = None if self._client_ca is None else _read(self._client_ca)
-        return grpc.ssl_server_certificate_configuration([pair], authorities)
-
-    def _look(self) -> Stamp:
-        paths = [self._cert, self._key, *([self._client_ca] if self._client_ca else [])]
-        return tuple(_stamp(path) for path in paths)
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+def _load(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCertificateConfiguration:
+    pair = (_read(key), _read(cert))
+    authorities = None if client_ca is None else _read(client_ca)
+    return grpc.ssl_server_certificate_configuration([pair], authorities)
 
 
 def _read(path: Path) -> bytes:

@@ -2,30 +2,36 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
+from sidecar.audit import Attribution
 from sidecar.contract.enrich import record_of
-from sidecar.core.routing import Routing
+from sidecar.core.arms import Arms
 from sidecar.core.service import Service, Submission
+from sidecar.doors.arms import put_in_force
+from sidecar.doors.rpc_access import caller
 from sidecar.doors.rpc_messages import (
+    read_after,
+    read_arm_choice,
     read_event,
     read_filter,
     read_frames,
     with_media,
+    write_arm,
+    write_arm_choice,
     write_pending,
     write_refusal,
     write_verdict,
 )
-from sidecar.doors.rpc_probes import model_of
 from sidecar.doors.rpc_refusals import Context, refusing, refusing_stream
 from sidecar.doors.rpc_waiting import Waiting
 from sidecar.errors import InvalidRequest, Issue, Overloaded, RequestError
-from sidecar.model import Verdict, VerdictRecord, VerifyEvent
+from sidecar.model import EventKind, Verdict, VerdictRecord, VerifyEvent
 from sidecar.pb.v1 import verifier_pb2 as pb
 from sidecar.pb.v1.verifier_pb2_grpc import VerifierServicer
 from sidecar.ports import InlineMedia
@@ -35,10 +41,13 @@ AT_ONCE: Final = 256
 AHEAD: Final = 8
 """Groups of them that a stream may be ahead of its acknowledgements."""
 DRY_RUN: Final = "dry-run:"
+_INLINE: Final = frozenset({"frames", "clip"})
 
 _log = structlog.get_logger()
 
 Raw = Mapping[str, Any]
+Answer = Submission | RequestError | None
+"""What became of an event of a stream; None is a defect of ours."""
 Groups = asyncio.Queue[asyncio.Task[pb.SubmitStreamResponse] | None]
 _UNEXPECTED: Final = pb.Refusal(
     code="INTERNAL", reason="unexpected", message="Internal server error occurred."
@@ -51,14 +60,14 @@ class VerifierService(VerifierServicer):
 
     Attributes:
         waiting: tells of verdicts.
-        routing: the arms.
+        arms: what is in force.
         verify: decides an event that is not kept.
         media: keeps inline media; None when they cannot be kept.
     """
 
     service: Service
     waiting: Waiting
-    routing: Routing
+    arms: Arms
     verify: Callable[[VerifyEvent], Awaitable[Verdict]]
     media: InlineMedia | None
 
@@ -107,8 +116,7 @@ class VerifierService(VerifierServicer):
     ) -> AsyncGenerator[pb.WatchVerdictsResponse]:
         """Follow verdicts."""
         del context
-        after = request.after if request.HasField("after") else None
-        async for record in self.service.follow(read_filter(request), after):
+        async for record in self.service.follow(read_filter(request), read_after(request)):
             if record is not None:
                 yield pb.WatchVerdictsResponse(verdict=write_verdict(record))
 
@@ -129,18 +137,20 @@ class VerifierService(VerifierServicer):
     ) -> pb.ListArmsResponse:
         """List the arms and ask each whether it can work."""
         del request, context
-        return pb.ListArmsResponse(arms=await asyncio.gather(*map(self._arm, self.routing.arms)))
-
-    async def _arm(self, name: str) -> pb.Arm:
-        arm = self.routing.arms[name]
-        problem = await arm.backend.ping()
-        return pb.Arm(
-            name=name,
-            adapter=arm.adapter.profile.name,
-            is_primary=name == self.routing.primary,
-            model=await model_of(arm),
-            problem=problem,
+        states = await self.arms.states()
+        return pb.ListArmsResponse(
+            arms=map(write_arm, states), choice=write_arm_choice(self.arms.current)
         )
+
+    @refusing
+    async def SetArms(  # noqa: N802
+        self, request: pb.SetArmsRequest, context: Context
+    ) -> pb.SetArmsResponse:
+        """Put arms in force."""
+        del context
+        by = Attribution(caller().name, request.reason)
+        choice = await put_in_force(self.arms, read_arm_choice(request), by)
+        return pb.SetArmsResponse(choice=write_arm_choice(choice))
 
     async def _read(
         self,
@@ -158,30 +168,59 @@ class VerifierService(VerifierServicer):
         finally:
             groups.put_nowait(None)
 
-    async def _acknowledge(self, events: Iterable[pb.StreamedEvent]) -> pb.SubmitStreamResponse:
+    async def _acknowledge(self, group: Sequence[pb.StreamedEvent]) -> pb.SubmitStreamResponse:
         """Accept events together, so that they share the waits for the disk."""
-        return pb.SubmitStreamResponse(acks=await asyncio.gather(*map(self._ack, events)))
-
-    async def _ack(self, streamed: pb.StreamedEvent) -> pb.Ack:
+        answers: Sequence[Answer]
         try:
-            taken = await self._submit(streamed.event)
+            answers = await self._submit_all([streamed.event for streamed in group])
         except RequestError as error:
-            return pb.Ack(sequence=streamed.sequence, refusal=write_refusal(error))
-        except Exception:  # noqa: BLE001 - an event that meets a defect must not stop the others
+            answers = [error] * len(group)
+        except Exception:  # noqa: BLE001 - one event that meets a defect must not stop the others
+            _log.exception("events_failed")
+            answers = await asyncio.gather(*(self._submit_guarded(it.event) for it in group))
+        pairs = zip(group, answers, strict=True)
+        return pb.SubmitStreamResponse(acks=[_ack(it.sequence, answer) for it, answer in pairs])
+
+    async def _submit_guarded(self, event: pb.Event) -> Answer:
+        try:
+            return await self._submit(event)
+        except RequestError as error:
+            return error
+        except Exception:  # noqa: BLE001 - as above
             _log.exception("event_failed")
-            return pb.Ack(sequence=streamed.sequence, refusal=_UNEXPECTED)
-        return pb.Ack(sequence=streamed.sequence, receipt=_receipt(taken))
+            return None
 
     async def _submit(self, event: pb.Event) -> Submission:
-        raw, kind = read_event(event)
-        if event.WhichOneof("media") not in {"frames", "clip"}:
-            return await self.service.submit(raw, kind)
-        key = self.service.intake.read(raw, kind).key
-        name = await self._keep(key, event)
-        taken = await self.service.submit(with_media(raw, "video_path", name), kind)
-        if taken.dropped:
-            await self._media().forget(name, key)
-        return taken
+        [answer] = await self._submit_all([event])
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer
+
+    async def _submit_all(self, events: Sequence[pb.Event]) -> Sequence[Submission | RequestError]:
+        """Accept events, with one wait for the disk for all."""
+        if any(map(_has_inline, events)):
+            read = await asyncio.gather(*map(self._read_with_media, events))
+        else:
+            read = [_read(event) for event in events]
+        offered = [it for it in read if isinstance(it, _Read)]
+        taken = await self.service.submit_all([(it.raw, it.kind) for it in offered])
+        for it, answer in zip(offered, taken, strict=True):
+            if it.media and isinstance(answer, Submission) and answer.dropped:
+                await self._media().forget(it.media, answer.event.key)
+        answers = iter(taken)
+        return [next(answers) if isinstance(it, _Read) else it for it in read]
+
+    async def _read_with_media(self, event: pb.Event) -> "_Read | RequestError":
+        """Read an event, and keep the media that came with it before it is accepted."""
+        read = _read(event)
+        if isinstance(read, RequestError) or not _has_inline(event):
+            return read
+        try:
+            key = self.service.intake.read(read.raw, read.kind).key
+            name = await self._keep(key, event)
+            return _Read(with_media(read.raw, "video_path", name), read.kind, name)
+        except RequestError as error:
+            return error
 
     async def _try(self, event: pb.Event) -> VerdictRecord:
         """Decide an event that is not kept; the work ends with the call.
@@ -204,7 +243,7 @@ class VerifierService(VerifierServicer):
 
     @asynccontextmanager
     async def _kept_for_now(self, raw: Raw, event: pb.Event) -> AsyncGenerator[Raw]:
-        if event.WhichOneof("media") not in {"frames", "clip"}:
+        if not _has_inline(event):
             yield raw
             return
         key = f"{DRY_RUN}{uuid.uuid4()}"
@@ -238,6 +277,33 @@ class VerifierService(VerifierServicer):
                 "set: every clip comes from VST."
             )
         return self.media
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An event as the service takes it, and the name of the media that were kept for it."""
+
+    raw: Raw
+    kind: EventKind
+    media: str = ""
+
+
+def _has_inline(event: pb.Event) -> bool:
+    return event.WhichOneof("media") in _INLINE
+
+
+def _read(event: pb.Event) -> _Read | RequestError:
+    try:
+        return _Read(*read_event(event))
+    except RequestError as error:
+        return error
+
+
+def _ack(sequence: int, answer: Answer) -> pb.Ack:
+    if isinstance(answer, Submission):
+        return pb.Ack(sequence=sequence, receipt=_receipt(answer))
+    refusal = _UNEXPECTED if answer is None else write_refusal(answer)
+    return pb.Ack(sequence=sequence, refusal=refusal)
 
 
 def _receipt(taken: Submission) -> pb.Receipt:

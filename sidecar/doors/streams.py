@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
@@ -18,12 +19,16 @@ from redis.exceptions import RedisError, ResponseError
 from sidecar.doors.records import RecordIntake
 from sidecar.model import EventKind, Record
 from sidecar.ports import Clock
-from sidecar.settings import StreamsSettings
+from sidecar.settings import GroupSettings, variable_of
 
 BATCH: Final = 500
 BLOCK_MS: Final = 500
 RETRY_S: Final = 1.0
 CANCEL_EVERY_S: Final = 0.5
+ACKNOWLEDGE_EVERY_S: Final = 1.0
+"""How long safe entries wait for others that were read with them."""
+FORGET_AFTER_S: Final = 3600.0
+"""How long a member that holds nothing must have been silent to be forgotten."""
 
 _BODY_FIELDS: Final = (b"value", b"data", b"payload", b"metadata")
 """Where VSS's envelopes carry the event, in the order in which VSS looks."""
@@ -48,6 +53,20 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
 end
 return 0
 """
+# Members have the name of a process, so that they grow more with every start. Redis forgets what a
+# member has pending together with it, so that looking and forgetting have to be one step.
+_FORGET_MEMBERS: Final = """
+local gone = 0
+for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local named = {}
+  for i = 1, #flat, 2 do named[flat[i]] = flat[i + 1] end
+  if named['pending'] == 0 and named['idle'] > tonumber(ARGV[2]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], named['name'])
+    gone = gone + 1
+  end
+end
+return gone
+"""
 _STOPPED: Final = "It does not run."
 _log = structlog.get_logger()
 
@@ -62,10 +81,10 @@ class _Stream:
 
 
 class StreamsDoor:
-    """Reads incidents and alerts from two streams as a member of a consumer group.
+    """Reads events from streams as a member of a consumer group.
 
     Works with Redis 6.2; entries that were trimmed before anybody read them are counted with 7.0
-    and newer, which tell how many there were.
+    and newer, which tell how many there were, and safe entries can be deleted with 8.2 and newer.
 
     Args:
         redis: a client with protocol 2; the door closes it.
@@ -75,7 +94,7 @@ class StreamsDoor:
     """
 
     def __init__(
-        self, redis: Redis, settings: StreamsSettings, intake: RecordIntake, clock: Clock
+        self, redis: Redis, settings: GroupSettings, intake: RecordIntake, clock: Clock
     ) -> None:
         self._redis = redis
         self._settings = settings
@@ -83,13 +102,10 @@ class StreamsDoor:
         self._clock = clock
         self._group = settings.group
         self._name = f"{settings.consumer or socket.gethostname()}-{os.getpid()}"
-        self._streams = (
-            _Stream(settings.incidents_stream, EventKind.INCIDENT),
-            _Stream(settings.alerts_stream, EventKind.ALERT),
-        )
+        self._streams = tuple(_Stream(name, kind) for name, kind in settings.kinds.items())
         self._unread: dict[Any, Any] = {stream.name: ">" for stream in self._streams}
         self._start_at = settings.start_at
-        self._counts_unread = False
+        self._counts_unread = self._deletes = False
         self._reading_problem = self._sweeping_problem = _STOPPED
 
     async def run(self) -> None:
@@ -113,12 +129,16 @@ class StreamsDoor:
             return self._intake.problem
         return (
             f"The Redis Streams door cannot read: {problem} "
-            "Start Redis, or correct SIDECAR_STREAMS__URL."
+            f"Start Redis, or correct {variable_of(f'{self._settings.section}.url')}."
         )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+    @property
+    def _claim_after_ms(self) -> int:
+        return round(self._settings.claim_after_s * 1000)
 
     async def _keep_reading(self) -> None:
         """Read, and begin anew after trouble: nothing that was read is forgotten by Redis."""
@@ -146,6 +166,7 @@ class StreamsDoor:
         """Join the group and read on, without end."""
         for stream in self._streams:
             await self._join(stream)
+        self._deletes = await self._can_delete()
         self._start_at = "earliest"  # a group that is missing from now on was lost with its data
         for stream in self._streams:
             await self._recover(stream, 0, self._name)  # answers that did not arrive
@@ -176,8 +197,19 @@ class StreamsDoor:
                 raise
         self._counts_unread = "entries-added" in await self._redis.xinfo_stream(name)
 
+    async def _can_delete(self) -> bool:
+        """Tell whether safe entries are to be deleted, and the server can do it."""
+        if not self._settings.delete_safe:
+            return False
+        # as one word, as the client library cannot read the answer for an unknown command
+        (known,) = await cast("Any", self._redis).execute_command("COMMAND INFO", "XACKDEL")
+        if not known:
+            advice = "Deleting needs Redis 8.2. Trim the streams where they are written."
+            _log.warning("streams_keep_safe_entries", advice=advice)
+        return bool(known)
+
     async def _next(self) -> Mapping[bytes, Sequence[Entry]]:
-        """Return the next entries of both streams, by stream; wait a moment when there are none."""
+        """Return the next entries of the streams, by stream; wait a moment when there are none."""
         counted = self._streams if self._counts_unread else ()
         async with self._redis.pipeline(transaction=True) as transaction:
             for stream in counted:
@@ -198,21 +230,32 @@ class StreamsDoor:
             asyncio.create_task(self._intake.take(self._record(stream, *entry))): entry[0]
             for entry in entries
         }
+        hold_every_s = self._settings.claim_after_s / 3
+        hold_at = self._clock.monotonic() + hold_every_s
         try:
             while tasks:
-                done, _ = await asyncio.wait(tasks, timeout=self._settings.claim_after_s / 3)
-                await self._acknowledge(stream, [tasks.pop(task) for task in done])
-                await self._hold(stream, list(tasks.values()))
-        finally:
+                await asyncio.wait(tasks, timeout=min(ACKNOWLEDGE_EVERY_S, hold_every_s))
+                await self._acknowledge(stream, _take_done(tasks))
+                if self._clock.monotonic() >= hold_at:
+                    hold_at += hold_every_s
+                    await self._hold(stream, list(tasks.values()))
+        except asyncio.CancelledError:
+            await self._acknowledge(stream, _take_done(tasks))
             for task in tasks:
                 task.cancel()
+            await self._hand_back(stream, list(tasks.values()))
+            raise
 
     async def _acknowledge(self, stream: _Stream, identities: Sequence[bytes]) -> None:
         """Tell Redis that entries are safe; those it does not hear of come again and are known."""
         if not identities:
             return
         try:
-            await self._redis.xack(stream.name, self._group, *identities)
+            if self._deletes:
+                name, group = stream.name, self._group
+                await self._redis.xackdel(name, group, *identities, ref_policy="ACKED")
+            else:
+                await self._redis.xack(stream.name, self._group, *identities)
         except (RedisError, OSError) as error:
             _log.warning("streams_not_acknowledged", stream=stream.name, detail=_explain(error))
 
@@ -229,10 +272,27 @@ class StreamsDoor:
         except (RedisError, OSError) as error:
             _log.warning("streams_not_held", stream=stream.name, detail=_explain(error))
 
+    async def _hand_back(self, stream: _Stream, identities: Sequence[bytes]) -> None:
+        """Let others take over at once what this member has no time for any more.
+
+        The entries become as old as those of the dead, on every version of Redis (8.8 has XNACK).
+        """
+        if not identities:
+            return
+        entries: list[Any] = list(identities)
+        with suppress(RedisError, OSError):  # then they wait for `claim_after_s`
+            await self._redis.xclaim(
+                *(stream.name, self._group, self._name, 0, entries),
+                idle=self._claim_after_ms,
+                justid=True,
+            )
+
     async def _sweep(self) -> None:
-        """Take over what was read and not stored for too long."""
+        """Take over what was read and not stored for too long, and forget who is long gone."""
         for stream in self._streams:
-            await self._recover(stream, round(self._settings.claim_after_s * 1000))
+            await self._recover(stream, self._claim_after_ms)
+            facts = (stream.name, self._group, round(FORGET_AFTER_S * 1000))
+            await self._redis.eval(_FORGET_MEMBERS, 1, *facts)
 
     async def _recover(self, stream: _Stream, idle_ms: int, consumer: str | None = None) -> None:
         """Take over pending entries that are idle for so long, of one consumer or of all."""
@@ -313,6 +373,11 @@ class StreamsDoor:
             extra=tuple((k.decode(errors="surrogateescape"), v) for k, v in fields.items()),
             lag_s=max(0.0, self._clock.now().timestamp() - published_s),
         )
+
+
+def _take_done(tasks: dict[asyncio.Task[None], bytes]) -> list[bytes]:
+    """Remove the tasks that are done, and return the entries that they were about."""
+    return [tasks.pop(task) for task in list(tasks) if task.done()]
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:

@@ -15,7 +15,7 @@ from sidecar.errors import ROWS
 from sidecar.model import Drop, Outcome
 from sidecar.settings import MetricsSettings
 
-BROKERS: Final = ("kafka", "streams")
+BROKERS: Final = ("kafka", "streams", "bridge")
 DROP_LABELS: Final = {
     Drop.UNFINISHED: "dedup",  # VSS drops them in the same step
     Drop.END_TIME_DELTA: "end_time_delta",
@@ -76,6 +76,10 @@ class PrometheusMeter:
             "sidecar_deliveries", "Deliveries to sinks by result.", "sink", "result"
         )
         self._backlog = self._gauge("sidecar_backlog_events", "Accepted and undecided events.")
+        self._queued = self._gauge("sidecar_queued_events", "Events in line for a place.")
+        self._waited = self._histogram(
+            "alert_bridge_worker_queue_wait_duration_seconds", "From standing in line to the work."
+        )
         self._in_flight = self._gauge("sidecar_in_flight_events", "Events being verified.")
 
     def serve(self, settings: MetricsSettings) -> int:
@@ -125,8 +129,13 @@ class PrometheusMeter:
         """Count a delivery."""
         self._deliveries.labels(sink, "ok" if ok else "failed").inc()
 
-    def observe(self, *, backlog: int, in_flight: int) -> None:
+    def begun(self, waited_s: float) -> None:
+        """Time the wait for a place."""
+        self._waited.observe(waited_s)
+
+    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
         """Set the levels."""
+        self._queued.set(queued)
         self._backlog.set(backlog)
         self._in_flight.set(in_flight)
 

@@ -6,20 +6,23 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
+
+import structlog
 
 from sidecar.errors import (
     EmptyMediaList,
     MediaEmpty,
     MediaForbidden,
     MediaMissing,
+    MediaNotStored,
     MediaRoute,
     MediaUnreachable,
     NoMedia,
     RecordingNotFound,
 )
 from sidecar.model import Anchor, Clip, MediaRequest, MediaType, VerifyEvent
-from sidecar.outside.fetch import GuardedFetcher
+from sidecar.outside.fetch import GuardedFetcher, not_stored
 from sidecar.outside.vst import Recording, VstClient
 from sidecar.settings import MediaSettings
 
@@ -31,8 +34,14 @@ _NEEDS_URL: Final = (
     "This arm's evidence form is `url`, but the event names a local file, which has no URL. "
     "Put a URL into info.media_urls, or set the arm's evidence to `video` or `frames`."
 )
+_ROOM_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""How long a full disk is waited for."""
 _NOT_YET: Final = (RecordingNotFound, MediaUnreachable, MediaEmpty)
 """How a recorder fails while it still writes the clip."""
+
+Folder: TypeAlias = "tempfile.TemporaryDirectory[str]"
+
+_log = structlog.get_logger()
 
 
 class Clips:
@@ -75,8 +84,9 @@ class Clips:
         if not download:
             yield await self._find(event, anchor, None)
             return
-        with tempfile.TemporaryDirectory(prefix="sidecar-clip-") as folder:
-            yield await self._find(event, anchor, Path(folder))
+        clip, folder = await self._stored(event, anchor)
+        with folder:
+            yield clip
 
     async def ping(self) -> str:
         """Return "" when the recorder answers or there is none, else what is wrong."""
@@ -87,6 +97,24 @@ class Clips:
         await self._fetcher.close()
         if self._vst is not None:
             await self._vst.close()
+
+    async def _stored(self, event: VerifyEvent, anchor: Anchor | None) -> tuple[Clip, Folder]:
+        """Find the clip and keep it in a folder of its own; wait a while for room on the disk."""
+        for pause_s in _ROOM_PAUSES_S:
+            try:
+                return await self._store(event, anchor)
+            except MediaNotStored as error:
+                _log.warning("no_room_for_a_clip", key=event.key, detail=error.detail)
+                await self._sleep(pause_s)
+        return await self._store(event, anchor)
+
+    async def _store(self, event: VerifyEvent, anchor: Anchor | None) -> tuple[Clip, Folder]:
+        folder = _make_folder()
+        try:
+            return await self._find(event, anchor, Path(folder.name)), folder
+        except BaseException:
+            folder.cleanup()
+            raise
 
     async def _find(self, event: VerifyEvent, anchor: Anchor | None, folder: Path | None) -> Clip:
         match event.media.route:
@@ -149,6 +177,14 @@ class Clips:
 
     def _selected(self, media: MediaRequest) -> tuple[str, ...]:
         return media.refs[: 1 if media.type is MediaType.VIDEO else self._media.max_items]
+
+
+def _make_folder() -> Folder:
+    try:
+        return tempfile.TemporaryDirectory(prefix="sidecar-clip-", ignore_cleanup_errors=True)
+    except OSError as error:
+        place = Path(tempfile.tempdir or tempfile.gettempprefix())
+        raise not_stored(place / "clip", error) from error
 
 
 def find_file(ref: str, roots: tuple[Path, ...]) -> Path:

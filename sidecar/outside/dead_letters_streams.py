@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from sidecar.errors import SettingsError
 from sidecar.model import DeadLetter
-from sidecar.settings import StreamsSettings
+from sidecar.settings import GroupSettings, variable_of
 
 
 class StreamsDeadLetters:
@@ -19,7 +19,7 @@ class StreamsDeadLetters:
         SettingsError: the URL cannot be used.
     """
 
-    def __init__(self, settings: StreamsSettings) -> None:
+    def __init__(self, settings: GroupSettings) -> None:
         self._stream = settings.dead_letter_stream
         self._redis = connect_redis(settings)
 
@@ -50,7 +50,7 @@ class StreamsDeadLetters:
         await self._redis.aclose()
 
 
-def connect_redis(settings: StreamsSettings) -> Redis:
+def connect_redis(settings: GroupSettings) -> Redis:
     """Make the client of a Redis that events come from. It connects when it is first used.
 
     Raises:
@@ -64,5 +64,5 @@ def connect_redis(settings: StreamsSettings) -> Redis:
         pass  # its text shows the password
     raise SettingsError(
         "The URL of Redis cannot be used. "
-        "Set SIDECAR_STREAMS__URL to one such as redis://redis:6379/0."
+        f"Set {variable_of(f'{settings.section}.url')} to one such as redis://redis:6379/0."
     )

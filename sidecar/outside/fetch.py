@@ -1,6 +1,7 @@
 """Downloads of media that events name, with a guard against server-side request forgery."""
 
 import asyncio
+import errno
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,21 +18,25 @@ from yarl import URL
 from sidecar.errors import (
     MediaEmpty,
     MediaForbidden,
+    MediaNotStored,
     MediaNotVideo,
     MediaTimeout,
     MediaTooLarge,
     MediaUnreachable,
 )
 from sidecar.outside.guard import AddressPolicy, GuardedResolver
+from sidecar.redaction import redact
 from sidecar.settings import MediaSettings
 
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SHOWN_CHARS: Final = 200
+_BLANKS: Final = re.compile(r"[\s'\"<>]")
 _CHUNK_BYTES: Final = 262_144
 _BINARY_TYPES: Final = frozenset(
     {"application/octet-stream", "binary/octet-stream", "application/mp4"}
 )
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 _IDENTITY: Final[Mapping[str, str]] = MappingProxyType({"Accept-Encoding": "identity"})
 _FIRST_BYTE: Final[Mapping[str, str]] = MappingProxyType({**_IDENTITY, "Range": "bytes=0-0"})
 
@@ -97,6 +102,7 @@ class GuardedFetcher:
             MediaTooLarge: more than `max_bytes`.
             MediaNotVideo: the content type is neither video nor image.
             MediaEmpty: no bytes.
+            MediaNotStored: there is no room for it in `folder`.
         """
         async with self._bounded(url), self._open(url, _IDENTITY, trusted=trusted) as response:
             _check_status(url, response)
@@ -134,24 +140,24 @@ class GuardedFetcher:
                     yield response
                     return
                 target = _next_hop(target, response)
-        raise MediaUnreachable(f"{redact(url)} redirects more than {MAX_REDIRECTS} times.")
+        raise MediaUnreachable(f"{_shown(url)} redirects more than {MAX_REDIRECTS} times.")
 
     async def _save(self, response: aiohttp.ClientResponse, url: str, folder: Path) -> Path:
         path = _free_path(folder, url)
         size = 0
-        with await asyncio.to_thread(path.open, "xb") as file:
+        with _room_for(path), await asyncio.to_thread(path.open, "xb") as file:
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 size += len(chunk)
                 self._check_size(url, size)
                 await asyncio.to_thread(file.write, chunk)
         if size == 0:
-            raise MediaEmpty(f"{redact(url)} answered with an empty file.")
+            raise MediaEmpty(f"{_shown(url)} answered with an empty file.")
         return path
 
     def _check_size(self, url: str, size: int) -> None:
         if size > self._settings.max_bytes:
             raise MediaTooLarge(
-                f"{redact(url)} is larger than {self._settings.max_bytes} bytes "
+                f"{_shown(url)} is larger than {self._settings.max_bytes} bytes "
                 "(SIDECAR_MEDIA__MAX_BYTES)."
             )
 
@@ -174,13 +180,10 @@ class GuardedFetcher:
         return self._sessions[trusted]
 
 
-def redact(url: str) -> str:
-    """Return a URL without user name, password, query string and fragment, fit for logs."""
-    try:
-        parsed = URL(url)
-        return str(parsed.with_user(None).with_query(None).with_fragment(None))[:_SHOWN_CHARS]
-    except (ValueError, TypeError):
-        return "the given URL"
+def _shown(url: str) -> str:
+    """Return what may be shown of a URL: nothing that it could be fetched with."""
+    shown = redact(_BLANKS.sub("%20", url))[:_SHOWN_CHARS]
+    return shown if "://" in shown else "the given URL"
 
 
 def _parse(url: str) -> URL:
@@ -192,7 +195,7 @@ def _parse(url: str) -> URL:
         raise MediaForbidden("A media URL cannot be read as a URL.") from None
     if not dialable:
         raise MediaForbidden(
-            f"{redact(url)} is not an http or https URL with a host. "
+            f"{_shown(url)} is not an http or https URL with a host. "
             "Local files belong in info.video_path."
         )
     return parsed
@@ -203,15 +206,15 @@ def _next_hop(source: URL, response: aiohttp.ClientResponse) -> URL:
     try:
         return _parse(str(source.join(URL(location))))
     except ValueError:
-        raise MediaUnreachable(f"{redact(str(source))} redirects to no readable URL.") from None
+        raise MediaUnreachable(f"{_shown(str(source))} redirects to no readable URL.") from None
 
 
 def _check_status(url: str, response: aiohttp.ClientResponse) -> None:
     if response.status not in {200, 206}:
-        raise MediaUnreachable(f"{redact(url)} answered with HTTP {response.status}.")
+        raise MediaUnreachable(f"{_shown(url)} answered with HTTP {response.status}.")
     declared = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if declared and not declared.startswith(("video/", "image/")) and declared not in _BINARY_TYPES:
-        raise MediaNotVideo(f"{redact(url)} is {declared[:60]}, not a video or an image.")
+        raise MediaNotVideo(f"{_shown(url)} is {declared[:60]}, not a video or an image.")
 
 
 def _free_path(folder: Path, url: str) -> Path:
@@ -222,18 +225,37 @@ def _free_path(folder: Path, url: str) -> Path:
 
 
 @contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Tell a full disk from everything that the network does."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise not_stored(path.parent, error) from error
+
+
+def not_stored(folder: Path, error: OSError) -> MediaNotStored:
+    """Word what keeps a clip from being stored."""
+    return MediaNotStored(
+        f"the clip cannot be stored below {folder.parent} ({error.strerror}). Make room there, or "
+        "name another folder in TMPDIR."
+    )
+
+
+@contextmanager
 def _translated(url: str, timeout_s: float) -> Iterator[None]:
     """Turn errors of aiohttp and the system into ours."""
     try:
         yield
     except TimeoutError as error:
-        raise MediaTimeout(f"{redact(url)} was not fetched within {timeout_s:g} s.") from error
+        raise MediaTimeout(f"{_shown(url)} was not fetched within {timeout_s:g} s.") from error
     except aiohttp.InvalidURL:
         # Its text repeats the whole URL, password included.
-        raise MediaForbidden(f"{redact(url)} is not a usable URL.") from None
+        raise MediaForbidden(f"{_shown(url)} is not a usable URL.") from None
     except aiohttp.ClientPayloadError as error:
-        raise MediaUnreachable(f"The transfer of {redact(url)} broke off.") from error
+        raise MediaUnreachable(f"The transfer of {_shown(url)} broke off.") from error
     except (aiohttp.ClientError, UnicodeError) as error:
         raise MediaUnreachable(
-            f"{redact(url)} cannot be reached ({type(error).__name__})."
+            f"{_shown(url)} cannot be reached ({type(error).__name__})."
         ) from error

@@ -24,6 +24,14 @@
 -- <root>:prompts:<type>    hash   version -> what it said
 -- <root>:rules             hash   id -> realtime rule
 -- <root>:rule_revisions    hash   id -> its revision
+-- <root>:audit             list   who changed what, oldest first
+-- <root>:arm_choices       list   every choice of arms, oldest first; its place is its version
+-- <root>:compared:<key>    hash   event sensor category timestamp stored_at position, and the order
+--                                 of the arms, and an answer under `=<arm>` for each of them
+-- <root>:compared_all, :compared_sensor:<id>, :compared_category:<name>   zset of keys by position
+-- <root>:compared_bare     zset   those of them that nobody labelled
+-- <root>:compared_position int    the last number given
+-- <root>:labels:<key>      list   what people said about an event, oldest first
 --
 -- Redis refuses commands for want of memory or disk only before the first write of a script, so an
 -- operation happens as a whole or not at all (https://redis.io/docs/latest/develop/programmability).
@@ -38,6 +46,37 @@ end
 local function now_ms()
   local time = call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function set_of(members)
+  local set = {}
+  for _, member in ipairs(members) do
+    set[member] = true
+  end
+  return set
+end
+
+-- What was changed by whom ---------------------------------------------------------------------
+
+-- Remember a change; returns its place.
+function op.audit(entry)
+  return call('RPUSH', key_of('audit'), entry)
+end
+
+local function record(entry)
+  if entry ~= '' then
+    op.audit(entry)
+  end
+end
+
+-- List up to `limit` entries before a place, oldest first, behind the place of the first of them.
+function op.audited(before, limit)
+  local last = math.min(call('LLEN', key_of('audit')), before - 1)
+  local first = math.max(last - limit + 1, 1)
+  if last < first then
+    return {1}
+  end
+  return {first, unpack(call('LRANGE', key_of('audit'), first - 1, last - 1))}
 end
 
 -- Replicas and their leases ---------------------------------------------------------------------
@@ -66,12 +105,21 @@ local function retire(replica)
   return move(key_of('held', replica), key_of('waiting'))
 end
 
+-- When the server's clock is set back, leases seem to last for as long as it was set back. A lease
+-- that is much longer than ours is none.
+local function shorten_leases(now, lease_ms)
+  local replicas, longest = key_of('replicas'), now + 2 * lease_ms
+  for _, replica in ipairs(call('ZRANGEBYSCORE', replicas, '(' .. longest, '+inf')) do
+    call('ZADD', replicas, now + lease_ms, replica)
+  end
+end
+
 -- A lease may also run out because Redis was away, and then its replica renews it within a beat.
-local function retire_dead(grace_ms)
-  local now, count = now_ms(), 0
+local function retire_dead(now, grace_ms)
+  local count = 0
   for _, replica in ipairs(call('ZRANGEBYSCORE', key_of('replicas'), '-inf', now)) do
-    local since = call('HGET', key_of('suspects'), replica)
-    if not since then
+    local since = tonumber(call('HGET', key_of('suspects'), replica) or now + 1)
+    if since > now then
       call('HSET', key_of('suspects'), replica, now)
     elseif now - since >= grace_ms then
       count = count + retire(replica)
@@ -81,9 +129,11 @@ local function retire_dead(grace_ms)
 end
 
 function op.beat(me, lease_ms, grace_ms)
-  local is_new = call('ZADD', key_of('replicas'), now_ms() + lease_ms, me)
+  local now = now_ms()
+  local is_new = call('ZADD', key_of('replicas'), now + lease_ms, me)
   call('HDEL', key_of('suspects'), me)
-  local count = retire_dead(tonumber(grace_ms))
+  shorten_leases(now, lease_ms)
+  local count = retire_dead(now, tonumber(grace_ms))
   local seq = call('GET', key_of('seq')) or 0
   return {is_new, count, call('ZCARD', key_of('waiting')), tonumber(seq)}
 end
@@ -123,7 +173,8 @@ local function name(identity, seq, position, key)
 end
 
 local function stored_event(key)
-  return call('HMGET', key_of('event', key), 'key', 'kind', 'origin', 'raw', 'attempts')
+  return call('HMGET', key_of('event', key), 'key', 'kind', 'origin', 'raw', 'attempts',
+    'position')
 end
 
 function op.lookup(identity)
@@ -209,16 +260,33 @@ function op.accept(key, id, fingerprint, kind, origin, raw, rules, max_backlog, 
   return {answer}
 end
 
-function op.claim(limit, me, lease_ms, ticket)
+function op.waiting(after, limit)
+  local found = {}
+  local keys = call('ZRANGEBYSCORE', key_of('waiting'), '(' .. after, '+inf', 'LIMIT', 0, limit)
+  for i, key in ipairs(keys) do
+    found[i] = stored_event(key)
+  end
+  return found
+end
+
+function op.claim(keys, me, lease_ms, ticket)
+  local free = {}
+  for _, key in ipairs(cjson.decode(keys)) do
+    local position = call('ZSCORE', key_of('waiting'), key)
+    if position then
+      free[#free + 1] = {tonumber(position), key}
+    end
+  end
+  table.sort(free, function(one, other) return one[1] < other[1] end)
   enlist(me, lease_ms)
   local claimed = {}
-  local popped = call('ZPOPMIN', key_of('waiting'), limit)
-  for i = 1, #popped, 2 do
-    local key, position = popped[i], popped[i + 1]
+  for i, it in ipairs(free) do
+    local position, key = unpack(it)
+    call('ZREM', key_of('waiting'), key)
     call('ZADD', key_of('held', me), position, key)
     call('HINCRBY', key_of('event', key), 'attempts', 1)
     call('HSET', key_of('event', key), 'ticket', ticket)
-    claimed[#claimed + 1] = stored_event(key)
+    claimed[i] = stored_event(key)
   end
   return claimed
 end
@@ -236,10 +304,7 @@ end
 
 -- Undo claims whose answers never arrived.
 function op.disown(me, ...)
-  local tickets, count = {}, 0
-  for _, ticket in ipairs({...}) do
-    tickets[ticket] = true
-  end
+  local tickets, count = set_of({...}), 0
   for _, key in ipairs(call('ZRANGE', key_of('held', me), 0, -1)) do
     if tickets[call('HGET', key_of('event', key), 'ticket')] then
       count = count + op.release(key, me)
@@ -372,15 +437,23 @@ local function stored_entries(ids)
   return entries
 end
 
-function op.due(sink, now, limit, me, lease_ms)
+-- What is scheduled behind `horizon` was scheduled by a clock that was ahead: it is due as well.
+function op.due(sink, now, horizon, limit, me, lease_ms, ...)
   enlist(me, lease_ms)
-  local due, sending = key_of('due', sink), key_of('sending', me, sink)
-  local ids = call('ZRANGE', sending, 0, limit - 1)
-  local fresh = call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit - #ids)
-  for i = 1, #fresh, 2 do
-    call('ZREM', due, fresh[i])
-    call('ZADD', sending, fresh[i + 1], fresh[i])
-    ids[#ids + 1] = fresh[i]
+  local due, sending, in_hand, ids = key_of('due', sink), key_of('sending', me, sink), set_of({...}), {}
+  for _, id in ipairs(call('ZRANGE', sending, 0, -1)) do
+    if not in_hand[id] and #ids < tonumber(limit) then
+      ids[#ids + 1] = id
+    end
+  end
+  for _, span in ipairs({{'-inf', now}, {'(' .. horizon, '+inf'}}) do
+    local from, to = unpack(span)
+    local fresh = call('ZRANGEBYSCORE', due, from, to, 'WITHSCORES', 'LIMIT', 0, limit - #ids)
+    for i = 1, #fresh, 2 do
+      call('ZREM', due, fresh[i])
+      call('ZADD', sending, fresh[i + 1], fresh[i])
+      ids[#ids + 1] = fresh[i]
+    end
   end
   return stored_entries(ids)
 end
@@ -437,8 +510,9 @@ function op.dead_ids()
   return call('ZRANGE', key_of('dead'), 0, -1)
 end
 
-function op.replay(now, ...)
+function op.replay(now, entry, ...)
   local count = 0
+  record(entry)
   for _, id in ipairs({...}) do
     if call('ZREM', key_of('dead'), id) == 1 then
       local sink, line = unpack(call('HMGET', key_of('entry', id), 'sink', 'line'))
@@ -466,12 +540,13 @@ function op.prompt(name_key)
 end
 
 -- Store a version, unless another replica edited the alert type since it was read.
-function op.put_prompt(name_key, version, expected, blob)
+function op.put_prompt(name_key, version, expected, blob, entry)
   if (call('HGET', key_of('prompts'), name_key) or '') ~= expected then
     return 0
   end
   call('HSET', key_of('prompts'), name_key, blob)
   call('HSET', key_of('prompts', name_key), version, blob)
+  record(entry)
   return 1
 end
 
@@ -486,19 +561,160 @@ function op.rule(id)
 end
 
 -- Store a rule whose revision follows the stored one.
-function op.put_rule(id, revision, blob)
+function op.put_rule(id, revision, blob, entry)
   local known = call('HGET', key_of('rule_revisions'), id) or 0
   if tonumber(known) + 1 ~= tonumber(revision) then
     return 0
   end
   call('HSET', key_of('rules'), id, blob)
   call('HSET', key_of('rule_revisions'), id, revision)
+  record(entry)
   return 1
 end
 
-function op.delete_rule(id)
+function op.delete_rule(id, entry)
   call('HDEL', key_of('rule_revisions'), id)
-  return call('HDEL', key_of('rules'), id)
+  local count = call('HDEL', key_of('rules'), id)
+  if count == 1 then
+    record(entry)
+  end
+  return count
+end
+
+-- Arms ------------------------------------------------------------------------------------------
+
+-- List up to `limit` choices before a version, or the latest when it is -1; oldest first.
+function op.arm_choices(before, limit)
+  local last = call('LLEN', key_of('arm_choices'))
+  if before ~= '-1' then
+    last = math.min(last, before - 1)
+  end
+  if last < 1 then
+    return {}
+  end
+  return call('LRANGE', key_of('arm_choices'), math.max(last - limit, 0), last - 1)
+end
+
+-- Store a choice whose version follows the last one.
+function op.append_arm_choice(version, choice, entry)
+  if call('LLEN', key_of('arm_choices')) + 1 ~= tonumber(version) then
+    return 0
+  end
+  call('RPUSH', key_of('arm_choices'), choice)
+  record(entry)
+  return 1
+end
+
+-- Comparisons of arms ---------------------------------------------------------------------------
+
+local function compared_indexes(sensor, category)
+  return {key_of('compared_all'), key_of('compared_bare'), key_of('compared_sensor', sensor),
+    key_of('compared_category', category)}
+end
+
+-- Store an event, and what arms said about it: pairs of an arm and its answer.
+function op.compare(key, event, sensor, category, timestamp, stored_at, ...)
+  local hash, answers = key_of('compared', key), {...}
+  if call('EXISTS', hash) == 0 then
+    local position = call('INCR', key_of('compared_position'))
+    call('HSET', hash, 'event', event, 'sensor', sensor, 'category', category,
+      'timestamp', timestamp, 'stored_at', stored_at, 'position', position, 'arms', '[]')
+    for _, index in ipairs(compared_indexes(sensor, category)) do
+      call('ZADD', index, position, key)
+    end
+  end
+  local arms = cjson.decode(call('HGET', hash, 'arms'))
+  for i = 1, #answers, 2 do
+    if call('HSET', hash, '=' .. answers[i], answers[i + 1]) == 1 then
+      arms[#arms + 1] = answers[i]
+    end
+  end
+  if #arms > 0 then
+    call('HSET', hash, 'arms', cjson.encode(arms))
+  end
+  return 1
+end
+
+function op.label(label, key, ...)
+  if call('EXISTS', key_of('compared', key)) == 0 then
+    op.compare(key, ...)
+  end
+  call('ZREM', key_of('compared_bare'), key)
+  return call('RPUSH', key_of('labels', key), label)
+end
+
+function op.compared_labels(key)
+  return call('LRANGE', key_of('labels', key), 0, -1)
+end
+
+-- Return position, event, latest label and answers in their order; nothing for an unknown key.
+function op.compared(key)
+  local hash = key_of('compared', key)
+  local facts = call('HMGET', hash, 'position', 'event', 'arms')
+  if not facts[1] then
+    return {}
+  end
+  local found = {facts[1], facts[2], call('LINDEX', key_of('labels', key), -1) or ''}
+  for _, arm in ipairs(cjson.decode(facts[3])) do
+    found[#found + 1] = call('HGET', hash, '=' .. arm)
+  end
+  return found
+end
+
+local function is_wanted_comparison(key, sensor, category, since, till, labelled, ...)
+  local hash = key_of('compared', key)
+  local facts = call('HMGET', hash, 'sensor', 'category', 'timestamp')
+  for _, arm in ipairs({...}) do
+    if call('HEXISTS', hash, '=' .. arm) == 0 then
+      return false
+    end
+  end
+  return (sensor == '' or facts[1] == sensor)
+    and (category == '' or facts[2] == category)
+    and (since == '' or tonumber(facts[3]) >= tonumber(since))
+    and (till == '' or tonumber(facts[3]) <= tonumber(till))
+    and (labelled == '' or call('EXISTS', key_of('labels', key)) == tonumber(labelled))
+end
+
+-- List events from `bound` down, as `list` lists verdicts.
+function op.list_compared(index, bound, limit, count, ...)
+  local answer, seen = {0}, 0
+  local found = call('ZREVRANGEBYSCORE', root .. index, bound, '-inf', 'WITHSCORES',
+    'LIMIT', 0, count)
+  for i = 1, #found, 2 do
+    if #answer > tonumber(limit) then
+      break
+    end
+    seen = seen + 1
+    answer[1] = tonumber(found[i + 1])
+    if is_wanted_comparison(found[i], ...) then
+      answer[#answer + 1] = op.compared(found[i])
+    end
+  end
+  if seen == #found / 2 and seen < tonumber(count) then
+    answer[1] = 0
+  end
+  return answer
+end
+
+-- Forget up to `batch` of the oldest events without a label that are superfluous or too old.
+function op.trim_compared(keep, before, batch)
+  local last = tonumber(call('GET', key_of('compared_position')) or 0)
+  local oldest = call('ZRANGE', key_of('compared_bare'), 0, batch - 1, 'WITHSCORES')
+  for i = 1, #oldest, 2 do
+    local key, position = oldest[i], tonumber(oldest[i + 1])
+    local hash = key_of('compared', key)
+    local sensor, category, stored_at = unpack(
+      call('HMGET', hash, 'sensor', 'category', 'stored_at'))
+    if position > last - keep and tonumber(stored_at) >= tonumber(before) then
+      return (i - 1) / 2
+    end
+    for _, index in ipairs(compared_indexes(sensor, category)) do
+      call('ZREM', index, key)
+    end
+    call('DEL', hash)
+  end
+  return #oldest / 2
 end
 
 return op[ARGV[1]](unpack(ARGV, 2))

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -12,12 +12,14 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from sidecar.errors import Overloaded, StoreUnavailable
+from sidecar.audit import Attribution
+from sidecar.errors import RequestError, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
     Accepted,
     EventKind,
     FilterRules,
+    Offer,
     Origin,
     OutboxEntry,
     StoredEvent,
@@ -25,7 +27,8 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.outside.ledger_rows import dump, dump_record, load_record
+from sidecar.outside.audit import dump_entry, replayed
+from sidecar.outside.ledger_rows import NEVER, dump, dump_record, load_record, overloaded
 from sidecar.outside.marks import pack_rules, unpack_drop
 from sidecar.outside.redis_store import Argument, RedisStore
 from sidecar.outside.sqlite import to_microseconds
@@ -43,7 +46,6 @@ pass before it sends a packet again (`TCP_RTO_MAX`)."""
 
 _SCAN: Final = 500
 _REPLAY_BATCH: Final = 500
-_NO_BOUND: Final = 2**53
 _ANY_OUTCOME: Final = "*"
 
 _log = structlog.get_logger()
@@ -103,6 +105,10 @@ class RedisLedger:
         with suppress(StoreUnavailable):
             await self._store.write("leave", self._me)
 
+    async def risks(self) -> Sequence[str]:
+        """Tell what the server would lose."""
+        return await self._store.risks()
+
     async def recover(self) -> int:
         """Check the server, take up a lease, and put back what dead replicas had claimed.
 
@@ -137,12 +143,21 @@ class RedisLedger:
             case [b"decided", seq, record]:
                 return Accepted(event.key, is_new=False, verdict=load_record(record, seq))
             case [b"full", waiting]:
-                raise _overloaded(waiting, self._max_backlog)
+                raise overloaded(waiting, self._max_backlog)
         return Accepted(event.key, is_new=answer == [b"new"])
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | RequestError]:
+        """Do for each what `accept` does; Redis syncs what comes together at once."""
+        return await asyncio.gather(*map(self._answer, offers))
+
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on."""
+        return [_to_event(fields) for fields in await self._store.read("waiting", after, limit)]
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it gives them back within a beat."""
-        return [_to_event(fields) for fields in await self._take("claim", limit)]
+        wanted = orjson.dumps(list(keys)).decode()
+        return [_to_event(fields) for fields in await self._take("claim", wanted)]
 
     async def release(self, key: str) -> None:
         """Put an event that this replica holds back undecided, without counting the attempt."""
@@ -182,7 +197,7 @@ class RedisLedger:
         One index is walked, that of the sensor, category or outcome; the other criteria are
         compared with what it holds. With times alone all verdicts are walked.
         """
-        bound = _NO_BOUND if before is None else before - 1
+        bound = NEVER if before is None else before - 1
         return await self._list(wanted, "down", bound, limit)
 
     async def since(
@@ -199,14 +214,23 @@ class RedisLedger:
         """Return how many accepted events are undecided."""
         return int(await self._store.read("backlog"))
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(
+        self,
+        sink: str,
+        now: datetime,
+        limit: int,
+        *,
+        horizon: datetime | None = None,
+        skip: Collection[int] = (),
+    ) -> Sequence[OutboxEntry]:
         """List deliveries whose time has come, oldest first, one at a time per fingerprint.
 
         They are this replica's to deliver from now on, and are listed again until they are marked.
         """
         self._start_heart()
-        facts = (sink, to_microseconds(now), limit, self._me, self._lease_ms)
-        rows = await self._store.write("due", *facts)
+        latest = to_microseconds(horizon) if horizon else NEVER
+        facts = (sink, to_microseconds(now), latest, limit, self._me, self._lease_ms)
+        rows = await self._store.write("due", *facts, *map(_entry_id, skip))
         return [_to_entry(row) for row in sorted(rows, key=lambda row: (int(row[3]), row[6]))]
 
     async def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:
@@ -225,15 +249,25 @@ class RedisLedger:
         """List deliveries that were given up, oldest first."""
         return [_to_entry(row) for row in await self._store.read("dead_letters", limit)]
 
-    async def replay(self, ids: Sequence[int] | None) -> int:
-        """Schedule dead letters again, with all their attempts. Returns how many."""
+    async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
+        """Schedule dead letters again, with all their attempts. Returns how many.
+
+        Not so many at once that other replicas would wait; each part is recorded for itself.
+        """
         if ids is None:
             ids = [int(entry) for entry in await self._store.read("dead_ids")]
         now, revived = to_microseconds(self._clock.now()), 0
         for start in range(0, len(ids), _REPLAY_BATCH):
-            batch = [_entry_id(entry) for entry in ids[start : start + _REPLAY_BATCH]]
-            revived += await self._store.write("replay", now, *batch)
+            batch = ids[start : start + _REPLAY_BATCH]
+            entry = b"" if by is None else dump_entry(replayed(by, batch, now))
+            revived += await self._store.write("replay", now, entry, *map(_entry_id, batch))
         return revived
+
+    async def _answer(self, offer: Offer) -> Accepted | RequestError:
+        try:
+            return await self.accept(offer.event, claim=offer.claim, rules=offer.rules)
+        except RequestError as error:  # of one; what was claimed for the others has to be known
+            return error
 
     async def _take(self, operation: str, *arguments: Argument) -> Any:
         """Run an operation that claims events; give them back when its answer does not arrive."""
@@ -326,13 +360,6 @@ class RedisLedger:
                 del self._lost_tickets[ticket]
 
 
-def _overloaded(waiting: int, limit: int) -> Overloaded:
-    return Overloaded(
-        f"{waiting} events wait for verification and at most {limit} may. Send again in a moment; "
-        "if this lasts, add a model server or raise SIDECAR_LEDGER__MAX_BACKLOG."
-    )
-
-
 def _entry_id(number: int) -> str:
     """Write an id as Redis keeps it, so that ids of one moment sort in their order."""
     return f"{number:016d}"
@@ -358,13 +385,14 @@ def _terms(wanted: VerdictFilter) -> tuple[Argument, ...]:
 
 
 def _to_event(fields: Sequence[bytes]) -> StoredEvent:
-    key, kind, origin, raw, attempts = fields
+    key, kind, origin, raw, attempts, position = fields
     return StoredEvent(
         key=key.decode(),
         kind=EventKind(kind.decode()),
         origin=Origin(origin.decode()),
         raw=orjson.loads(raw),
         attempt=max(int(attempts), 1),
+        position=int(position),
     )
 
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from sqlite3 import Row
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from sidecar.errors import Overloaded
 from sidecar.model import EventKind, Origin, OutboxEntry, Outcome, StoredEvent, VerdictRecord
 from sidecar.outside.sqlite import from_microseconds, to_microseconds
+
+NEVER: Final = 2**53
+"""A time, in microseconds, that lies behind all others; Redis keeps times as doubles."""
 
 
 def dump(document: Any) -> bytes:
@@ -60,6 +64,7 @@ def to_event(row: Row) -> StoredEvent:
         origin=Origin(row["origin"]),
         raw=orjson.loads(row["raw"]),
         attempt=max(row["attempts"], 1),
+        position=row["position"],
     )
 
 
@@ -102,3 +107,11 @@ def load_record(blob: bytes, seq: int) -> VerdictRecord:
     fields["timestamp"] = from_microseconds(fields["timestamp"])
     fields["decided_at"] = from_microseconds(fields["decided_at"])
     return VerdictRecord(**fields, seq=seq)
+
+
+def overloaded(waiting: int, limit: int) -> Overloaded:
+    """Refuse an event for which there is no room."""
+    return Overloaded(
+        f"{waiting} events wait for verification and at most {limit} may. Send again in a moment; "
+        "if this lasts, add a model server or raise SIDECAR_LEDGER__MAX_BACKLOG."
+    )

@@ -1,25 +1,30 @@
 """The ledger of one machine, in SQLite. `schema.sql` describes its tables."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from sqlite3 import Connection, Row
 from typing import Final, TypeVar
 
+import orjson
+
+from sidecar.audit import Attribution
 from sidecar.errors import Overloaded, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
     Accepted,
     FilterRules,
+    Offer,
     OutboxEntry,
     StoredEvent,
     VerdictFilter,
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.outside.ledger_rows import dump, to_entry, to_event, to_record, to_row
-from sidecar.outside.marks import find_drop, select_cohort
+from sidecar.outside.accepting import Acceptor, names_of, read_verdict, remember
+from sidecar.outside.audit import insert_entry, replayed
+from sidecar.outside.ledger_rows import NEVER, dump, to_entry, to_event, to_record, to_row
 from sidecar.outside.sqlite import Database, to_microseconds
 from sidecar.ports import Clock
 from sidecar.settings import LedgerSettings
@@ -29,13 +34,13 @@ T = TypeVar("T")
 _CLAIM: Final = """
     UPDATE events SET claimed = 1, attempts = attempts + 1
     WHERE position IN (
-        SELECT position FROM events INDEXED BY events_unclaimed
-        WHERE claimed = 0 ORDER BY position LIMIT ?)
+        SELECT position FROM events WHERE claimed = 0 AND key IN (SELECT value FROM json_each(?)))
     RETURNING position, key, kind, origin, raw, attempts
 """
-_INSERT_EVENT: Final = """
-    INSERT INTO events (key, kind, origin, raw, accepted_at, claimed, attempts)
-    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING position
+_SELECT_WAITING: Final = """
+    SELECT position, key, kind, origin, raw, attempts
+    FROM events INDEXED BY events_unclaimed
+    WHERE claimed = 0 AND position > ? ORDER BY position LIMIT ?
 """
 _INSERT_VERDICT: Final = """
     INSERT INTO verdicts (key, id, fingerprint, kind, sensor_id, category, outcome, reason, arm,
@@ -65,10 +70,21 @@ _ADVANCE_LINE: Final = """
         WHERE sink = ? AND fingerprint = ? AND dead = 0 ORDER BY id LIMIT 1)
 """
 _SELECT_DUE: Final = """
+    WITH ready (id) AS (
+        SELECT * FROM (
+            SELECT id FROM outbox INDEXED BY outbox_due
+            WHERE sink = :sink AND dead = 0 AND behind = 0 AND next_at <= :now
+                AND id NOT IN (SELECT value FROM json_each(:skip))
+            ORDER BY next_at, id LIMIT :limit)
+        UNION ALL
+        SELECT * FROM (
+            SELECT id FROM outbox INDEXED BY outbox_due
+            WHERE sink = :sink AND dead = 0 AND behind = 0 AND next_at > :horizon
+                AND id NOT IN (SELECT value FROM json_each(:skip))
+            ORDER BY next_at, id LIMIT :limit))
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
-    FROM outbox INDEXED BY outbox_due JOIN verdicts USING (seq)
-    WHERE sink = ? AND next_at <= ? AND dead = 0 AND behind = 0
-    ORDER BY next_at, outbox.id LIMIT ?
+    FROM ready CROSS JOIN outbox USING (id) CROSS JOIN verdicts USING (seq)
+    ORDER BY next_at, outbox.id LIMIT :limit
 """
 _SELECT_DEAD: Final = """
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
@@ -82,7 +98,7 @@ class SqliteLedger:
 
     def __init__(self, db: Database, settings: LedgerSettings, clock: Clock) -> None:
         self._db = db
-        self._max_backlog = settings.max_backlog
+        self._acceptor = Acceptor(settings.max_backlog)
         self._clock = clock
 
     async def ping(self) -> str:
@@ -95,6 +111,10 @@ class SqliteLedger:
 
     async def close(self) -> None:
         """Do nothing: there is nothing here to release."""
+
+    async def risks(self) -> Sequence[str]:
+        """Return nothing: every write is synced to the disk."""
+        return ()
 
     async def recover(self) -> int:
         """Put back what a dead process had claimed; the attempts stay counted.
@@ -111,13 +131,28 @@ class SqliteLedger:
         self, event: VerifyEvent, *, claim: bool = False, rules: FilterRules = NO_RULES
     ) -> Accepted:
         """Store an event, or find that its key is known; its id is remembered either way."""
-        raw = dump(event.raw)
-        return await self._db.write(partial(self._accept, event, raw, claim, rules, self._now()))
+        [answer] = await self.accept_all([Offer(event, rules, claim)])
+        if isinstance(answer, Overloaded):
+            raise answer
+        return answer
 
-    async def claim(self, limit: int) -> Sequence[StoredEvent]:
+    async def accept_all(self, offers: Sequence[Offer]) -> Sequence[Accepted | Overloaded]:
+        """Do for each what `accept` does, in one transaction."""
+        rows = [(offer, dump(offer.event.raw)) for offer in offers]
+        return await self._db.write(partial(self._acceptor.accept, rows, self._now()))
+
+    async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
+        """List undecided events that nobody works on."""
+        rows = await self._db.read(
+            lambda db: db.execute(_SELECT_WAITING, (after, limit)).fetchall()
+        )
+        return [to_event(row) for row in rows]
+
+    async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it may leave events claimed until `recover`."""
+        wanted = orjson.dumps(list(keys)).decode()
         rows = await self._db.write(
-            lambda db: db.execute(_CLAIM, (limit,)).fetchall(), durable=False
+            lambda db: db.execute(_CLAIM, (wanted,)).fetchall(), durable=False
         )
         return [to_event(row) for row in sorted(rows, key=lambda row: int(row["position"]))]
 
@@ -159,9 +194,23 @@ class SqliteLedger:
         """Return how many accepted events are undecided."""
         return await self._number("SELECT events FROM backlog")
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(
+        self,
+        sink: str,
+        now: datetime,
+        limit: int,
+        *,
+        horizon: datetime | None = None,
+        skip: Collection[int] = (),
+    ) -> Sequence[OutboxEntry]:
         """List deliveries whose time has come, oldest first, one at a time per fingerprint."""
-        values = (sink, to_microseconds(now), limit)
+        values: dict[str, str | int | bytes] = {
+            "sink": sink,
+            "now": to_microseconds(now),
+            "horizon": to_microseconds(horizon) if horizon else NEVER,
+            "limit": limit,
+            "skip": dump(sorted(skip)).decode(),
+        }
         return await self._db.read(_fetch(_SELECT_DUE, values, to_entry))
 
     async def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:
@@ -177,42 +226,9 @@ class SqliteLedger:
         """List deliveries that were given up, oldest first."""
         return await self._db.read(_fetch(_SELECT_DEAD, (limit,), to_entry))
 
-    async def replay(self, ids: Sequence[int] | None) -> int:
+    async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many."""
-        return await self._db.write(partial(_revive, ids, self._now()))
-
-    def _accept(
-        self,
-        event: VerifyEvent,
-        raw: bytes,
-        claim: bool,
-        rules: FilterRules,
-        now: int,
-        db: Connection,
-    ) -> Accepted:
-        names = (event.key, event.id, event.fingerprint)
-        cohort = select_cohort(db, event, rules)
-        known = next((row for row in cohort if row["key"] == event.key), None)
-        if known is None:
-            dropped = find_drop(db, event, rules, cohort, now)
-            if dropped is not None:
-                return Accepted(event.key, is_new=False, dropped=dropped)
-            self._check_backlog(db)
-            values = (event.key, event.kind, event.origin, raw, now, claim, int(claim))
-            position = db.execute(_INSERT_EVENT, values).fetchone()["position"]
-            _name(db, names, seq=0, position=position)
-            return Accepted(event.key, is_new=True)
-        _name(db, names, seq=known["seq"], position=known["position"])
-        return Accepted(event.key, is_new=False, verdict=_read_verdict(db, known["seq"]))
-
-    def _check_backlog(self, db: Connection) -> None:
-        waiting = db.execute("SELECT events FROM backlog").fetchone()["events"]
-        if waiting >= self._max_backlog:
-            raise Overloaded(
-                f"{waiting} events wait for verification and at most {self._max_backlog} may. Send "
-                "again in a moment; if this lasts, add a model server or raise "
-                "SIDECAR_LEDGER__MAX_BACKLOG."
-            )
+        return await self._db.write(partial(_revive, ids, by, self._now()))
 
     def _now(self) -> int:
         return to_microseconds(self._clock.now())
@@ -267,20 +283,11 @@ def _filter_terms(wanted: VerdictFilter) -> dict[str, str | int]:
 
 
 def _fetch(
-    sql: str, values: Sequence[str | int], convert: Callable[[Row], T]
+    sql: str,
+    values: Sequence[str | int] | Mapping[str, str | int | bytes],
+    convert: Callable[[Row], T],
 ) -> Callable[[Connection], list[T]]:
     return lambda db: [convert(row) for row in db.execute(sql, values)]
-
-
-def _name(db: Connection, names: Iterable[str], *, seq: int, position: int) -> None:
-    """Let an event be found under these names."""
-    rows = [(name, seq, position) for name in set(names) if name]
-    db.executemany("INSERT OR IGNORE INTO identities VALUES (?, ?, ?)", rows)
-
-
-def _read_verdict(db: Connection, seq: int) -> VerdictRecord | None:
-    row = db.execute("SELECT * FROM verdicts WHERE seq = ?", (seq,)).fetchone() if seq else None
-    return None if row is None else to_record(row)
 
 
 def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None:
@@ -292,7 +299,7 @@ def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None
     if found is None:
         return None
     if found["seq"]:
-        return _read_verdict(db, found["seq"])
+        return read_verdict(db, found["seq"])
     return to_event(
         db.execute("SELECT * FROM events WHERE position = ?", (found["position"],)).fetchone()
     )
@@ -314,7 +321,7 @@ def _commit(
         (seq, record.key),
     )
     db.execute("DELETE FROM events WHERE key = ?", (record.key,))
-    _name(db, (record.key, record.id, record.fingerprint), seq=seq, position=0)
+    remember(db, names_of(record, seq=seq))
     shared = {"seq": seq, "fingerprint": _line(record)}
     db.executemany(_INSERT_DELIVERY, [{**shared, "sink": sink} for sink in sinks])
     return seq
@@ -343,8 +350,11 @@ def _line(record: VerdictRecord) -> str:
     return record.fingerprint or record.key
 
 
-def _revive(ids: Sequence[int] | None, now: int, db: Connection) -> int:
+def _revive(ids: Sequence[int] | None, by: Attribution | None, now: int, db: Connection) -> int:
     if ids is None:
         dead = db.execute("SELECT id FROM outbox WHERE dead = 1 ORDER BY id").fetchall()
         ids = [row["id"] for row in dead]
-    return db.executemany(_REVIVE_DELIVERY, [{"id": i, "now": now} for i in ids]).rowcount
+    count = db.executemany(_REVIVE_DELIVERY, [{"id": i, "now": now} for i in ids]).rowcount
+    if by is not None and ids:
+        insert_entry(replayed(by, ids, now), db)
+    return count

@@ -12,10 +12,12 @@ from typing import Any, Final, TypeVar
 import orjson
 from pydantic import ValidationError
 
+from sidecar.audit import Attribution
 from sidecar.contract.answers import AnswerBody, read_answer, write_answer
 from sidecar.contract.config import AlertTypeFile, read_entry
 from sidecar.errors import AlreadyExists, NotFound, SettingsError, StoreUnavailable
 from sidecar.model import AlertConfig, Anchor, AnswerRules
+from sidecar.outside.audit import edited, insert_entry
 from sidecar.outside.sqlite import Database, from_microseconds, to_microseconds
 from sidecar.ports import Clock
 
@@ -83,17 +85,17 @@ class SqlitePromptBook:
         """Return the newest version of every alert type, by name."""
         return list((await self._read()).values())
 
-    async def create(self, config: AlertConfig) -> AlertConfig:
+    async def create(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Add an alert type as version 1, or as the next version of a deleted one."""
-        return await self._write(partial(_create, config, self._now()))
+        return await self._write(partial(_create, config, by, self._now()))
 
-    async def replace(self, config: AlertConfig) -> AlertConfig:
+    async def replace(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Store a new version of an existing alert type."""
-        return await self._write(partial(_replace, config, self._now()))
+        return await self._write(partial(_replace, config, by, self._now()))
 
-    async def delete(self, alert_type: str) -> None:
+    async def delete(self, alert_type: str, by: Attribution | None = None) -> None:
         """Retire an alert type; its versions stay for the verdicts that name them."""
-        await self._write(partial(_delete, alert_type, self._now()))
+        await self._write(partial(_delete, alert_type, by, self._now()))
 
     async def seed(self, configs: Sequence[AlertConfig], *, override: bool) -> int:
         """Lay the alert types of a file under what is stored, as VSS does at every start.
@@ -193,23 +195,29 @@ def _living(alert_type: str, db: Connection) -> Row | None:
     return None if row is None or row["deleted"] else row
 
 
-def _create(config: AlertConfig, now: int, db: Connection) -> AlertConfig:
+def _create(config: AlertConfig, by: Attribution | None, now: int, db: Connection) -> AlertConfig:
     newest = _newest(config.alert_type, db)
     if newest is not None and not newest["deleted"]:
         raise AlreadyExists(
             f"Config '{newest['alert_type']}' already exists. Send a PUT to change it."
         )
-    return _insert(config, newest, None, now, db)
+    stored = _insert(config, newest, None, now, db)
+    if by is not None:
+        insert_entry(edited(by, "create", None, stored, now), db)
+    return stored
 
 
-def _replace(config: AlertConfig, now: int, db: Connection) -> AlertConfig:
+def _replace(config: AlertConfig, by: Attribution | None, now: int, db: Connection) -> AlertConfig:
     newest = _living(config.alert_type, db)
     if newest is None:
         raise missing(config.alert_type)
-    return _insert(config, newest, None, now, db)
+    stored = _insert(config, newest, None, now, db)
+    if by is not None:
+        insert_entry(edited(by, "replace", _to_config(newest), stored, now), db)
+    return stored
 
 
-def _delete(alert_type: str, now: int, db: Connection) -> None:
+def _delete(alert_type: str, by: Attribution | None, now: int, db: Connection) -> None:
     newest = _living(alert_type, db)
     if newest is None:
         raise missing(alert_type)
@@ -218,6 +226,8 @@ def _delete(alert_type: str, now: int, db: Connection) -> None:
         " WHERE alert_type_key = ? AND version = ?",
         (now, newest["alert_type_key"], newest["version"]),
     )
+    if by is not None:
+        insert_entry(edited(by, "delete", _to_config(newest), None, now), db)
 
 
 def missing(alert_type: str) -> NotFound:

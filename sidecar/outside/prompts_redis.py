@@ -9,11 +9,14 @@ from typing import Any, Final, TypeAlias
 import orjson
 from pydantic import TypeAdapter
 
+from sidecar.audit import Attribution
 from sidecar.errors import AlreadyExists, StoreUnavailable
 from sidecar.model import AlertConfig
+from sidecar.outside.audit import dump_entry, edited
 from sidecar.outside.ledger_rows import dump
 from sidecar.outside.prompts import dump_seed, key_of, merge_seed, missing
 from sidecar.outside.redis_store import RedisStore
+from sidecar.outside.sqlite import to_microseconds
 from sidecar.ports import Clock
 
 FRESH_S: Final = 1.0
@@ -35,6 +38,8 @@ class _Version:
 
 Edit: TypeAlias = Callable[[_Version | None], _Version | None]
 """From the newest version to what replaces it; None leaves all as it is."""
+Record: TypeAlias = Callable[[_Version | None, _Version], bytes]
+"""From the newest version and what replaces it to the entry for the audit trail."""
 
 _VERSION: Final = TypeAdapter(_Version)
 
@@ -72,17 +77,20 @@ class RedisPromptBook:
         """Return the newest version of every alert type, by name."""
         return list((await self._read()).values())
 
-    async def create(self, config: AlertConfig) -> AlertConfig:
+    async def create(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Add an alert type as version 1, or as the next version of a deleted one."""
-        return (await self._edit(config.alert_type, partial(self._create, config)))[0]
+        record = partial(self._record, by, "create")
+        return (await self._edit(config.alert_type, partial(self._create, config), record))[0]
 
-    async def replace(self, config: AlertConfig) -> AlertConfig:
+    async def replace(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Store a new version of an existing alert type."""
-        return (await self._edit(config.alert_type, partial(self._replace, config)))[0]
+        record = partial(self._record, by, "replace")
+        return (await self._edit(config.alert_type, partial(self._replace, config), record))[0]
 
-    async def delete(self, alert_type: str) -> None:
+    async def delete(self, alert_type: str, by: Attribution | None = None) -> None:
         """Retire an alert type; its versions stay for the verdicts that name them."""
-        await self._edit(alert_type, partial(self._delete, alert_type))
+        record = partial(self._record, by, "delete")
+        await self._edit(alert_type, partial(self._delete, alert_type), record)
 
     async def seed(self, configs: Sequence[AlertConfig], *, override: bool) -> int:
         """Lay the alert types of a file under what is stored; see `SqlitePromptBook.seed`.
@@ -114,7 +122,9 @@ class RedisPromptBook:
             self._newest = newest if edits == self._edits else None
             return newest
 
-    async def _edit(self, alert_type: str, edit: Edit) -> tuple[AlertConfig, bool]:
+    async def _edit(
+        self, alert_type: str, edit: Edit, record: Record | None = None
+    ) -> tuple[AlertConfig, bool]:
         """Apply an edit to the newest version; returns the version now, and whether it is new.
 
         When another replica was faster, the edit is applied to what that one stored.
@@ -129,12 +139,24 @@ class RedisPromptBook:
                     assert newest is not None
                     return newest.config, False
                 number = version.config.version
-                if await self._store.write("put_prompt", name, number, blob or b"", dump(version)):
+                entry = record(newest, version) if record else b""
+                change = (name, number, blob or b"", dump(version), entry)
+                if await self._store.write("put_prompt", *change):
                     is_new = newest is None or number > newest.config.version
                     return version.config, is_new
         finally:
             self._edits += 1
             self._newest = None
+
+    def _record(
+        self, by: Attribution | None, edit: str, newest: _Version | None, version: _Version
+    ) -> bytes:
+        """Write the audit entry of an edit; empty when nobody is named."""
+        if by is None:
+            return b""
+        before = None if newest is None or newest.is_deleted else newest.config
+        after = None if version.is_deleted else version.config
+        return dump_entry(edited(by, edit, before, after, to_microseconds(self._clock.now())))
 
     def _create(self, config: AlertConfig, newest: _Version | None) -> _Version:
         if newest is not None and not newest.is_deleted:

@@ -10,6 +10,7 @@ import aiohttp
 import orjson
 
 from sidecar.errors import RtviInvalidResponse, RtviUnavailable
+from sidecar.redaction import redact
 from sidecar.settings import RealtimeSettings
 
 _ADVICE: Final = "Start it, or correct SIDECAR_REALTIME__BASE_URL."
@@ -147,4 +148,4 @@ def _shortened(answer: object) -> str:
             parsed = None
         message = parsed.get("message") if isinstance(parsed, dict) else None
         answer = message or answer.decode(errors="replace")
-    return str(answer)[:_REASON_CHARS]
+    return redact(str(answer))[:_REASON_CHARS]

@@ -7,12 +7,14 @@ keep the ledger as you keep those.
 from collections.abc import Sequence
 from functools import partial
 from sqlite3 import Connection
-from typing import Final
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from sidecar.audit import AuditEntry
 from sidecar.errors import StoreUnavailable
 from sidecar.model import RealtimeRule
+from sidecar.outside.audit import insert_entry
 from sidecar.outside.ledger_rows import dump
 from sidecar.outside.sqlite import Database
 
@@ -21,6 +23,7 @@ _INSERT: Final = (
     "INSERT INTO realtime_rules (id, revision, rule) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 _UPDATE: Final = "UPDATE realtime_rules SET revision = ?, rule = ? WHERE id = ? AND revision = ?"
+_DELETE: Final = "DELETE FROM realtime_rules WHERE id = ?"
 
 
 class SqliteRuleBook:
@@ -52,21 +55,25 @@ class SqliteRuleBook:
         row = await self._db.read(lambda db: db.execute(sql, (rule_id,)).fetchone())
         return None if row is None else RULE.validate_json(row["rule"])
 
-    async def put(self, rule: RealtimeRule) -> bool:
+    async def put(self, rule: RealtimeRule, entry: AuditEntry | None = None) -> bool:
         """Store a rule if its revision follows the stored one."""
-        return await self._db.write(partial(_put, rule, dump(rule)))
+        blob, before = dump(rule), rule.revision - 1
+        edit = partial(_change, _UPDATE, (rule.revision, blob, rule.id, before), entry)
+        if rule.revision == 1:
+            edit = partial(_change, _INSERT, (rule.id, rule.revision, blob), entry)
+        return await self._db.write(edit)
 
-    async def delete(self, rule_id: str) -> bool:
+    async def delete(self, rule_id: str, entry: AuditEntry | None = None) -> bool:
         """Forget a rule; False when there was none."""
-        sql = "DELETE FROM realtime_rules WHERE id = ?"
-        return await self._db.write(lambda db: db.execute(sql, (rule_id,)).rowcount > 0)
+        return await self._db.write(partial(_change, _DELETE, (rule_id,), entry))
 
 
-def _put(rule: RealtimeRule, blob: bytes, db: Connection) -> bool:
-    if rule.revision == 1:
-        return db.execute(_INSERT, (rule.id, rule.revision, blob)).rowcount > 0
-    changed = (rule.revision, blob, rule.id, rule.revision - 1)
-    return db.execute(_UPDATE, changed).rowcount > 0
+def _change(sql: str, values: Sequence[Any], entry: AuditEntry | None, db: Connection) -> bool:
+    """Change a row, and record that if it happened."""
+    is_changed = db.execute(sql, values).rowcount > 0
+    if is_changed and entry is not None:
+        insert_entry(entry, db)
+    return is_changed
 
 
 def oldest_first(blobs: Sequence[bytes]) -> Sequence[RealtimeRule]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from sidecar.audit import AuditEntry
 from sidecar.errors import StoreUnavailable
 from sidecar.model import RealtimeRule
+from sidecar.outside.audit import dump_entry
 from sidecar.outside.ledger_rows import dump
 from sidecar.outside.redis_store import RedisStore
 from sidecar.outside.rules import RULE, oldest_first
@@ -35,10 +37,15 @@ class RedisRuleBook:
         blob = await self._store.read("rule", rule_id)
         return None if blob is None else RULE.validate_json(blob)
 
-    async def put(self, rule: RealtimeRule) -> bool:
+    async def put(self, rule: RealtimeRule, entry: AuditEntry | None = None) -> bool:
         """Store a rule if its revision follows the stored one."""
-        return bool(await self._store.write("put_rule", rule.id, rule.revision, dump(rule)))
+        change = (rule.id, rule.revision, dump(rule), _blob(entry))
+        return bool(await self._store.write("put_rule", *change))
 
-    async def delete(self, rule_id: str) -> bool:
+    async def delete(self, rule_id: str, entry: AuditEntry | None = None) -> bool:
         """Forget a rule; False when there was none."""
-        return bool(await self._store.write("delete_rule", rule_id))
+        return bool(await self._store.write("delete_rule", rule_id, _blob(entry)))
+
+
+def _blob(entry: AuditEntry | None) -> bytes:
+    return b"" if entry is None else dump_entry(entry)

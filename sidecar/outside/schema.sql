@@ -1,4 +1,4 @@
--- Schema 3 of the ledger; running it again on a file of an older schema brings that up to date, once
+-- Schema 5 of the ledger; running it again on a file of an older schema brings that up to date, once
 -- `sqlite.py` has added the columns that are missing.
 -- Times are integer microseconds since 1970-01-01 UTC.
 
@@ -127,6 +127,60 @@ CREATE TABLE IF NOT EXISTS realtime_rules (
     rule     BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 3;
+-- Who changed what. Since schema 4.
+CREATE TABLE IF NOT EXISTS audit (
+    seq    INTEGER PRIMARY KEY AUTOINCREMENT,
+    at     INTEGER NOT NULL,
+    actor  TEXT    NOT NULL,
+    action TEXT    NOT NULL,
+    target TEXT    NOT NULL,
+    before BLOB    NOT NULL,
+    after  BLOB    NOT NULL,
+    reason TEXT    NOT NULL
+) STRICT;
+
+-- Every choice of arms, as JSON. Since schema 5, as what follows.
+CREATE TABLE IF NOT EXISTS arm_choices (
+    version INTEGER PRIMARY KEY,
+    choice  BLOB    NOT NULL
+) STRICT;
+
+-- Events about which arms are compared.
+CREATE TABLE IF NOT EXISTS compared (
+    position  INTEGER PRIMARY KEY AUTOINCREMENT,
+    key       TEXT    NOT NULL UNIQUE,
+    id        TEXT    NOT NULL,
+    sensor_id TEXT    NOT NULL,
+    category  TEXT    NOT NULL,
+    timestamp INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS compared_by_sensor ON compared (sensor_id, position, timestamp, category);
+CREATE INDEX IF NOT EXISTS compared_by_category ON compared (category, position, timestamp);
+CREATE INDEX IF NOT EXISTS compared_by_storing ON compared (stored_at, position);
+
+-- What each arm said about them, as JSON, in the order in which they were asked.
+CREATE TABLE IF NOT EXISTS arm_answers (
+    key    TEXT    NOT NULL,
+    arm    TEXT    NOT NULL,
+    place  INTEGER NOT NULL,
+    answer BLOB    NOT NULL,
+    PRIMARY KEY (key, arm)
+) STRICT, WITHOUT ROWID;
+
+-- What people say about them; the last one counts. `truth` is NULL when it cannot be told.
+CREATE TABLE IF NOT EXISTS labels (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    key         TEXT    NOT NULL,
+    truth       INTEGER,
+    labeller    TEXT    NOT NULL,
+    labelled_at INTEGER NOT NULL,
+    note        TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS labels_by_key ON labels (key, number);
+
+PRAGMA user_version = 5;
 
 COMMIT;

@@ -1,6 +1,5 @@
 """What goes wrong between us and a model's server, in our own errors."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -18,15 +17,11 @@ from sidecar.errors import (
     VlmTimeout,
     VlmUnreachable,
 )
+from sidecar.redaction import redact
 
 READ_CHARS: Final = 20_000
 """Of a server's message, before secrets are taken out of it."""
 _CAUSE_CHARS: Final = 150  # as VSS cuts the root cause in its status texts
-_SECRETS: Final = (
-    (re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,80}[^,\s]{0,80},[\w+/=,-]*"), "data:..."),
-    (re.compile(r"//[^/@\s'\"]{1,500}@"), "//***@"),
-    (re.compile(r"(https?://[^\s?'\"]{1,2000})\?[^\s'\"]*"), r"\1?..."),
-)
 
 
 @asynccontextmanager
@@ -58,14 +53,7 @@ def failure(status: int, answer: object) -> VlmError:
     return VlmRefused(cause)
 
 
-def redacted(text: str) -> str:
-    """Take media, credentials and query strings (signatures) out of a text that users read."""
-    text = text[:READ_CHARS]
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
-
-
 def _root_cause(kind: str, text: str) -> str:
     """Write a cause as VSS does: `<Type>: <text>`, the text cut; secrets and media taken out."""
-    return f"{redacted(kind)[:60]}: {redacted(text)[:_CAUSE_CHARS]}"
+    kind, text = (redact(it[:READ_CHARS]) for it in (kind, text))
+    return f"{kind[:60]}: {text[:_CAUSE_CHARS]}"

@@ -15,7 +15,8 @@ from sidecar.errors import VlmError, VlmServerError, VlmUnreachable
 from sidecar.model import ChatReply, ChatRequest
 from sidecar.outside.probe import probe_dialect
 from sidecar.outside.shared import Shared
-from sidecar.outside.vlm_errors import READ_CHARS, failure, redacted, translated
+from sidecar.outside.vlm_errors import READ_CHARS, failure, translated
+from sidecar.redaction import redact
 from sidecar.settings import ArmSettings
 
 _MAX_REPLY_BYTES: Final = 16 * 2**20
@@ -109,7 +110,7 @@ class HttpVlm:
             served = await self._served_models()
         except VlmError as error:
             return (
-                f"The model server of arm {self._name} at {redacted(self._url)} does not "
+                f"The model server of arm {self._name} at {redact(self._url)} does not "
                 f"work: {error.detail}. Start it, or correct arms.{self._name}.url."
             )
         wanted = self._settings.model

@@ -132,6 +132,20 @@ class VstClient:
                 raise
             return await self._clip(stream, window, {})
 
+    async def path_of(self, file_id: str) -> str:
+        """Return where VST keeps a file.
+
+        Raises:
+            RecordingNotFound, RecorderOverloaded, RecorderTimeout, RecorderUnavailable,
+            RecorderRefused, RecorderWithoutUrl, RecorderFailed: it does not tell.
+        """
+        path = self._settings.file_path_endpoint
+        answer = await self._get(self._storage_url, path, {"id": file_id})
+        found = answer.get("mediaFilePath") if isinstance(answer, dict) else None
+        if not isinstance(found, str) or not found:
+            raise RecorderWithoutUrl(f"VST named no mediaFilePath for file {file_id}.")
+        return found
+
     async def ping(self) -> str:
         """Return "" when VST lists its sensors, else what is wrong."""
         try:
@@ -161,13 +175,16 @@ class VstClient:
             "container": "mp4",
             "configuration": _dump({"disableAudio": False, **configuration}),
         }
-        base_url = self._settings.storage_url or self._settings.base_url
-        answer = await self._get(base_url, path, query)
+        answer = await self._get(self._storage_url, path, query)
         url = answer.get("videoUrl") if isinstance(answer, dict) else None
         if not isinstance(url, str) or not url:
             raise RecorderWithoutUrl(f"VST named no videoUrl for stream {stream}.")
         start, is_whole = _check_span(answer, window)
         return Recording(*self._origins(url), start, is_whole)
+
+    @property
+    def _storage_url(self) -> str:
+        return self._settings.storage_url or self._settings.base_url
 
     def _origins(self, url: str) -> tuple[str, str, str]:
         """Return the URL for this process, for the model's server, and for people."""

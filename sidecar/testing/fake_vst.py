@@ -45,6 +45,7 @@ class FakeVst:
         origin: scheme, host and port of clip URLs; "" is `url`.
         queries: query parameters of each request for a clip, in order.
         counts: how often each endpoint was asked.
+        files: paths of stored files by their ids.
     """
 
     clip: Path | None = None
@@ -55,6 +56,7 @@ class FakeVst:
     origin: str = ""
     queries: list[dict[str, str]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     url: str = ""
     _runner: web.AppRunner | None = None
 
@@ -64,6 +66,7 @@ class FakeVst:
         app.router.add_get("/vst/api/v1/sensor/streams", self._sensors)
         app.router.add_get("/vst/api/v1/storage/file/{stream}/url", self._clip_url)
         app.router.add_get("/vst/storage/temp_files/{name}", self._file)
+        app.router.add_get("/api/v1/storage/file/path", self._path)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -90,6 +93,10 @@ class FakeVst:
             for name, stream in self.streams.items()
         ]
         return await self._scripted(SENSORS) or web.json_response(listed)
+
+    async def _path(self, request: web.Request) -> web.StreamResponse:
+        path = self.files.get(request.query.get("id", ""))
+        return web.json_response({"mediaFilePath": path}, status=200 if path else 404)
 
     async def _clip_url(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))

@@ -1,10 +1,12 @@
 """Small real implementations of ports, for tests."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sidecar.model import DeadLetter, Drop, OutboxEntry
+from sidecar.audit import AuditEntry
+from sidecar.model import ArmAnswer, DeadLetter, Drop, LeftOut, OutboxEntry
+from sidecar.policy import ArmChoice
 
 
 class FrozenClock:
@@ -55,7 +57,10 @@ class NullMeter:
     def delivered(self, sink: str, *, ok: bool) -> None:
         """Ignore it."""
 
-    def observe(self, *, backlog: int, in_flight: int) -> None:
+    def begun(self, waited_s: float) -> None:
+        """Ignore it."""
+
+    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
         """Ignore it."""
 
 
@@ -158,6 +163,73 @@ class MemorySink:
     async def ping(self) -> str:
         """Return "" once the scripted failures are over."""
         return "scripted failure" if self._failures else ""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class NullArmsMeter:
+    """A meter of arms that counts nothing."""
+
+    def answered(self, answers: Sequence[ArmAnswer]) -> None:
+        """Ignore it."""
+
+    def compared(self, published: ArmAnswer, shadow: ArmAnswer) -> None:
+        """Ignore it."""
+
+    def left_out(self, arm: str, reason: LeftOut) -> None:
+        """Ignore it."""
+
+    def shadow_spared(self, arm: str, reason: str) -> None:
+        """Ignore it."""
+
+    def lost(self, events: int) -> None:
+        """Ignore it."""
+
+    def labelled(self, labels: int) -> None:
+        """Ignore it."""
+
+    def chosen(self, version: int) -> None:
+        """Ignore it."""
+
+    def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
+        """Ignore it."""
+
+
+class MemoryArmLog:
+    """Choices of arms in memory.
+
+    Attributes:
+        choices: oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.choices: list[ArmChoice] = []
+
+    async def latest(self) -> ArmChoice | None:
+        """Return the newest choice."""
+        return self.choices[-1] if self.choices else None
+
+    async def find(self, version: int) -> ArmChoice | None:
+        """Return a choice, or None."""
+        return next((it for it in self.choices if it.version == version), None)
+
+    async def list(self, *, limit: int, before: int | None = None) -> Sequence[ArmChoice]:
+        """List choices, newest first."""
+        older = [it for it in self.choices if before is None or it.version < before]
+        return older[::-1][:limit]
+
+    async def append(self, choice: ArmChoice, entry: AuditEntry | None = None) -> bool:
+        """Keep a choice if its version follows."""
+        del entry
+        if choice.version != len(self.choices) + 1:
+            return False
+        self.choices.append(choice)
+        return True
+
+    async def ping(self) -> str:
+        """Nothing can be wrong."""
+        return ""
 
     async def close(self) -> None:
         """Do nothing."""

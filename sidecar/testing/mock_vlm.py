@@ -7,7 +7,7 @@ Besides the API it has the controls of the NIM stub in VSS's own tests (`/stub/s
 import asyncio
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ class ScriptedAnswer:
         hang: never answer.
         disconnect: close the connection in the middle of the body.
         prompt_tokens: in `usage`; None leaves `usage` out, as nothing was counted.
+        logprobs: entries of `logprobs.content`; () leaves them out.
     """
 
     content: str | None = "yes"
@@ -45,6 +46,7 @@ class ScriptedAnswer:
     hang: bool = False
     disconnect: bool = False
     prompt_tokens: int | None = None
+    logprobs: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class MockVlmOptions:
         latency_ms: mean time to answer.
         latency_sd_ms: its standard deviation (normal, cut off at 0).
         answers: given in turn, then from the start again.
+        choose: gives the answer to a request's body instead of them.
         seed: of the latencies.
         keep: how many request bodies to remember.
     """
@@ -64,6 +67,7 @@ class MockVlmOptions:
     latency_ms: float = 0.0
     latency_sd_ms: float = 0.0
     answers: tuple[ScriptedAnswer, ...] = (ScriptedAnswer(),)
+    choose: Callable[[Mapping[str, Any]], ScriptedAnswer] | None = None
     seed: int = 0
     keep: int = 100
 
@@ -160,16 +164,26 @@ class MockVlm:
         ]
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        self._recent.append(await request.read())
-        index = self._total % len(self._bodies)
+        body = await request.read()
+        self._recent.append(body)
+        answer, encoded = self._next(body)
         self._total += 1
         self._in_flight += 1
         self._peak = max(self._peak, self._in_flight)
         self._arrived.set()
         try:
-            return await self._answer(request, self._options.answers[index], self._bodies[index])
+            return await self._answer(request, answer, encoded)
         finally:
             self._in_flight -= 1
+
+    def _next(self, body: bytes) -> tuple[ScriptedAnswer, bytes]:
+        """Return what to answer, and the same as a body."""
+        choose = self._options.choose
+        if choose is None:
+            index = self._total % len(self._bodies)
+            return self._options.answers[index], self._bodies[index]
+        answer = choose(orjson.loads(body))
+        return answer, _encode(answer, self._options)
 
     async def _answer(
         self, request: web.Request, answer: ScriptedAnswer, body: bytes
@@ -235,12 +249,15 @@ def _encode(answer: ScriptedAnswer, options: MockVlmOptions) -> bytes:
         error = {"message": answer.content, "type": "MockError", "code": answer.status}
         return orjson.dumps({"error": error})
     message = {"role": "assistant", "content": answer.content, "reasoning": answer.reasoning}
-    completion = {
+    choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    if answer.logprobs:
+        choice["logprobs"] = {"content": answer.logprobs}
+    completion: dict[str, Any] = {
         "id": "chatcmpl-mock",
         "object": "chat.completion",
         "created": 0,
         "model": options.model_id,
-        "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
+        "choices": [choice],
     }
     if answer.prompt_tokens is not None:
         completion["usage"] = _usage(answer, answer.prompt_tokens)

@@ -17,6 +17,7 @@ from sidecar.model import ModelProfile
 from sidecar.vss.advice import find_dangers
 from sidecar.vss.alert_types import find_unused
 from sidecar.vss.arm import shape_answers, shape_arm
+from sidecar.vss.bridge import is_bridge, names_model, names_sink, shape_bridge
 from sidecar.vss.environment import shape_environment
 from sidecar.vss.keys import KEYS
 from sidecar.vss.reading import read_keys
@@ -62,16 +63,21 @@ def map_config(
     draft = Draft()
     values = read_keys(document, draft)
     _set_directly(values, draft)
-    shape_arm(values, families, draft)
+    if names_model(values):
+        shape_arm(values, families, draft)
+        draft.remarks += find_dangers(values)
     shape_answers(values, draft)
-    shape_doors(values, draft)
-    shape_sinks(values, draft)
+    if is_bridge(values):
+        shape_bridge(values, environment, draft)
+    else:
+        shape_doors(values, draft)
+    if names_sink(values):
+        shape_sinks(values, draft)
     shape_webhook(values, draft)
     shape_media(values, draft)
     shape_workers(values, draft)
     shape_log(values, draft)
     shape_environment(environment, draft)
-    draft.remarks += find_dangers(values)
     return draft
 
 

@@ -39,7 +39,7 @@ VARIABLES: Final[Mapping[str, Sets | Shapes | Unused | Fills]] = {
     "ALERT_REVIEW_MEDIA_BASE_DIR": Shapes("folder of local media"),
     "CONFIG_PATH": Shapes("the configuration, when --config does not name it"),
     "ALWAYS_ON_RULES_CONFIG": Shapes("rules for cameras, when they are switched on"),
-    "ALERT_AGENT_DEFAULTS_FILE": Unused("defaults of rules are those of RT-VLM"),
+    "ALERT_AGENT_DEFAULTS_FILE": Shapes("defaults of alerts, in a configuration of 2.4"),
     "VLM_WARMUP_ENABLED": Sets("canary.enabled", Kind.FLAG),
     "RTVI_VLM_MODEL_TO_USE": Unused("it tells RT-VLM, not its callers, what to load"),
     "ENABLE_OTEL_MONITORING": Shapes("tracing", Kind.FLAG),
@@ -63,12 +63,23 @@ VARIABLES: Final[Mapping[str, Sets | Shapes | Unused | Fills]] = {
 _COLLECTOR: Final = "http://otel-collector:4318"
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  # a container is reached from other containers only so
 _PORT: Final = 9080
+_PRIVATE: Final = (
+    "10.0.0.0/8",
+    "127.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "::1",
+    "fc00::/7",
+)
+"""Where VSS's own services call from: they send no keys, and its compose network is one of these,
+as are the addresses of a host whose network the containers share (VSS 3.1, 3.2)."""
 
 
 def shape_environment(environment: Mapping[str, str], draft: Draft) -> None:
     """Take over what VSS's compose file says; a variable wins over `config.yml`, as in VSS."""
     values = _read(environment, draft)
     draft.put("http.host", _EVERYWHERE, "the container")
+    draft.put("security.trusted_networks", _PRIVATE, "the container")
     draft.put("metrics.host", _EVERYWHERE, "the container")
     name = "FASTAPI_PORT" if values.has("FASTAPI_PORT") else "ALERT_BRIDGE_PORT"
     draft.put("http.port", values.whole(name, _PORT), name)

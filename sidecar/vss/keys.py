@@ -20,6 +20,10 @@ _COMMITS: Final = "an offset is committed as soon as its event is stored, so tha
 _FETCHES: Final = "records are fetched in the background, as many as there is room for"
 _LEDGER: Final = "what must outlive a restart is in the ledger (ledger.*), not in Elasticsearch"
 _ONE_LOOP: Final = "there is one event loop; verify.max_in_flight bounds the work"
+_BRIDGE_REDIS: Final = "reviewed alerts go to the Redis that they come from"
+_REVIEWS: Final = "no engine is asked: alerts are reviewed here"
+_RETRIES: Final = "an arm says how often its model's server is asked again (arms.*)"
+_PUSHES: Final = "clients are told from the ledger, not from Redis"
 _ROUTES: Final = "verdicts go where vlm_enhanced_sink says; VSS does not use this key either"
 
 _VST: Final[Mapping[str, Rule]] = {
@@ -29,7 +33,7 @@ _VST: Final[Mapping[str, Rule]] = {
     "segment_duration_seconds": Sets("vst.segment_duration_s", NUMBER),
     "add_overlay": Sets("vst.add_overlay", FLAG),
     "storage.base_url": Sets("vst.storage_url", URL),
-    "storage.media_file_path_by_id_endpoint": Unused("clips are asked for by their time"),
+    "storage.media_file_path_by_id_endpoint": Sets("vst.file_path_endpoint"),
     "timeout": Sets("vst.timeout_s", NUMBER),
     "request_timeout": Unused("vst_config.timeout bounds every request to VST"),
     "url_retention_minutes": Sets("vst.url_expiry_minutes", WHOLE),
@@ -105,10 +109,12 @@ _BRIDGE: Final[Mapping[str, Rule]] = {
     "redis_source.streams.alert": Shapes("door"),
     "redis_source.streams.alert_stream": Shapes("door"),
     "redis_source.streams.anomaly": Shapes("door"),
+    "redis_source.streams.anomaly_stream": Shapes("bridge"),
     "redis_source.streams.heartbeat": Unused("heartbeats carry no event"),
     "redis_source.streams.heartbeat_stream": Unused("heartbeats carry no event"),
     "redis_source.consumer_group": Sets("streams.group"),
     "redis_source.consumer_config.count": Unused(_FETCHES),
+    "redis_source.consumer_config.batch_size": Unused(_FETCHES),
     "redis_source.consumer_config.block_time": Unused(_FETCHES),
     "redis_source.consumer_config.start_id": Shapes("door"),
     "redis_source.consumer_config.error_backoff": Unused("waits grow with the failures"),
@@ -116,7 +122,29 @@ _BRIDGE: Final[Mapping[str, Rule]] = {
     "redis_source.consumer_config.pending_min_idle_ms": Shapes("door", NUMBER),
     "redis_source.consumer_config.reclaim_min_idle_ms": Shapes("door", NUMBER),
     "redis_source.consumer_config.reclaim_min_idle_time": Shapes("door", NUMBER),
-    "redis_sink": Unused(_ROUTES, whole=True),
+    "redis_sink.host": Unused(_BRIDGE_REDIS),
+    "redis_sink.port": Unused(_BRIDGE_REDIS),
+    "redis_sink.db": Unused(_BRIDGE_REDIS),
+    "redis_sink.password": Unused(_BRIDGE_REDIS),
+    "redis_sink.streams.enhanced_anomaly": Unused(_ROUTES),
+    "redis_sink.streams.incidents": Unused(_ROUTES),
+    "redis_sink.streams.enhanced_anomaly_stream": Shapes("bridge"),
+    "redis_sink.streams.incidents_stream": Shapes("bridge"),
+}
+
+_ENGINE: Final[Mapping[str, Rule]] = {
+    "base_url": Unused(_REVIEWS),
+    "VSS_IMAGE_ENDPOINT": Unused(_REVIEWS),
+    "VSS_SUMMARIZE_ENDPOINT": Unused(_REVIEWS),
+    "VSS_CHAT_ENDPOINT": Unused(_REVIEWS),
+    "VSS_REVIEW_ALERT_ENDPOINT": Unused(_REVIEWS),
+    "request_timeout": Sets("review.deadline_s", NUMBER),
+    "max_retries": Unused(_RETRIES),
+    "retry_delay": Unused(_RETRIES),
+    "connection_retry_interval": Unused(_RETRIES),
+    "connection_max_retry_interval": Unused(_RETRIES),
+    "connection_wait_timeout": Unused(_RETRIES),
+    "vlm_param_allowlist": Unused("what an alert may set is what a review understands"),
 }
 
 _FILTERS: Final[Mapping[str, Rule]] = {
@@ -254,12 +282,15 @@ _REST: Final[Mapping[str, Rule]] = {
     "alert_type_config_file": Sets("prompts.alert_type_config", absent="alert_type_config.json"),
     "vlm_rate_limit_enabled": Sets("filters.rate_limit.enabled", FLAG),
     "prompt.prefer_payload_prompt": Unused(
-        "whoever sends events would choose what the model is asked", missed_at=True
+        "only alerts of 2.4 bring a prompt; who sends others does not choose what is asked",
+        missed_at=True,
     ),
     "prompt.override_prompts_on_start": Sets("prompts.override_on_start", FLAG, absent=True),
     "prompt.default_system_prompt": Sets("prompts.default_system", null=Null.REFUSED),
-    "cors": Unused("browsers of other origins are not let in; put a proxy before it", whole=True),
-    "websocket": Unused("verdicts are not pushed here, nor by VSS's newest code", whole=True),
+    "cors": Unused("pages of other origins are let in by security.cors_origins alone", whole=True),
+    "websocket.enabled": Sets("websocket.enabled", FLAG),
+    "websocket.consumer_group_prefix": Unused(_PUSHES),
+    "websocket.redis_consumer": Unused(_PUSHES, whole=True),
     "vlm_enhanced_incident_sink": Refused(
         "is of an older VSS: write vlm_enhanced_sink.incident", whole=True
     ),
@@ -277,6 +308,7 @@ _REST: Final[Mapping[str, Rule]] = {
 
 _SECTIONS: Final = (
     ("vst_config", _VST),
+    ("vss_agent", _ENGINE),
     ("kafka", _KAFKA),
     ("vlm", _VLM),
     ("event_bridge", _BRIDGE),

@@ -75,7 +75,7 @@ def _shape_kafka_door(values: Values, draft: Draft) -> None:
 
 def _shape_streams_door(values: Values, draft: Draft) -> None:
     at = "event_bridge.redis_source"
-    _shape_connection("streams.url", ("redis", at), values, draft)
+    shape_connection("streams.url", ("redis", at), values, draft)
     for setting, names in (
         ("streams.incidents_stream", ("incident", "incident_stream")),
         ("streams.alerts_stream", ("alert", "alert_stream", "anomaly")),
@@ -83,24 +83,33 @@ def _shape_streams_door(values: Values, draft: Draft) -> None:
         keys = [f"{at}.streams.{name}" for name in names]
         if stream := values.first_text(keys):
             draft.put(setting, stream, keys[0])
-    _shape_reading(values, f"{at}.consumer_config", draft)
+    shape_reading("streams", values, f"{at}.consumer_config", draft, start="$")
 
 
-def _shape_reading(values: Values, at: str, draft: Draft) -> None:
+def shape_reading(section: str, values: Values, at: str, draft: Draft, *, start: str) -> None:
+    """Say where a group begins and when it takes entries over.
+
+    Args:
+        section: of the settings.
+        values: of the configuration.
+        at: where they stand in it.
+        draft: gets the settings.
+        start: VSS's default for where a group begins.
+    """
     key = f"{at}.start_id"
-    start = values.text(key, "$")
+    start = values.text(key, start)
     if start in _STARTS:
-        draft.put("streams.start_at", _STARTS[start], key)
+        draft.put(f"{section}.start_at", _STARTS[start], key)
     else:
         draft.refuse(key, f"{start!r} is unknown; write $ for what comes, or 0 for all there is.")
     for name in ("pending_min_idle_ms", "reclaim_min_idle_ms", "reclaim_min_idle_time"):
         key = f"{at}.{name}"
         if values.has(key):
-            draft.put("streams.claim_after_s", values.number(key, 0.0) / 1000, key)
+            draft.put(f"{section}.claim_after_s", values.number(key, 0.0) / 1000, key)
             return
 
 
-def _shape_connection(setting: str, places: tuple[str, ...], values: Values, draft: Draft) -> None:
+def shape_connection(setting: str, places: tuple[str, ...], values: Values, draft: Draft) -> None:
     """Write the URL of a Redis; the last place that tells a part of it wins."""
 
     def part(name: str, default: str = "") -> str:
@@ -141,7 +150,7 @@ def _shape_kafka_sink(values: Values, draft: Draft) -> None:
 
 def _shape_streams_sink(values: Values, draft: Draft) -> None:
     places = ("redis", f"{SINK}.redisStream")
-    _shape_connection("sinks.streams.url", places, values, draft)
+    shape_connection("sinks.streams.url", places, values, draft)
     for name, setting in (("socket_timeout", "timeout_s"), ("maxlen", "max_length")):
         for place in places:
             if values.has(f"{place}.{name}"):

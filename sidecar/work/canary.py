@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from sidecar.core.asking import Asker
-from sidecar.core.routing import Arm
+from sidecar.core.routing import Arm, Switchboard
 from sidecar.errors import AnswerError, FramesNotSeen, MediaRoute, VerificationError, VlmBusy
 from sidecar.model import (
     AnswerForm,
@@ -39,10 +39,10 @@ _log = structlog.get_logger()
 
 
 class Canary:
-    """A part that works when the model of an arm answered lately.
+    """A part that works when the model of the leading arm answered lately.
 
     Args:
-        arm: whose adapter and server are asked.
+        switchboard: tells the arm in force, whose adapter and server are asked.
         asker: shows the clip and asks.
         open_clip: gives the clip.
         is_busy: tells whether events are being verified, which the canary leaves alone for a while.
@@ -52,14 +52,14 @@ class Canary:
 
     def __init__(
         self,
-        arm: Arm,
+        switchboard: Switchboard,
         asker: Asker,
         open_clip: Callable[[], AbstractAsyncContextManager[Clip]],
         is_busy: Callable[[], bool],
         settings: CanarySettings,
         clock: Clock,
     ) -> None:
-        self._arm = _frugal(arm)
+        self._switchboard = switchboard
         self._asker = replace(asker, ask_again=False)
         self._open_clip = open_clip
         self._is_busy = is_busy
@@ -114,11 +114,12 @@ class Canary:
 
     async def _verify(self) -> str:
         """Return "" when there is an answer about the frames, else what is wrong."""
-        verdict = self._draft()
+        arm = _frugal(self._switchboard.current.lead)
+        verdict = self._draft(arm)
         try:
             async with asyncio.timeout(self._settings.timeout_s), self._open_clip() as clip:
-                model = await self._asker.model(self._arm, PROMPT)
-                asked = self._asker.ask(replace(verdict, model=model), self._arm, clip)
+                model = await self._asker.model(arm, PROMPT)
+                asked = self._asker.ask(replace(verdict, model=model), arm, clip)
                 async with aclosing(asked) as steps:
                     async for reached in steps:
                         verdict = reached
@@ -135,7 +136,7 @@ class Canary:
         said = any(answer.text.strip() or answer.reasoning.strip() for answer in verdict.answers)
         return "" if said else "The model's answer is empty."
 
-    def _draft(self) -> Verdict:
+    def _draft(self, arm: Arm) -> Verdict:
         now = self._clock.now()
         event = VerifyEvent(
             key="canary",
@@ -152,8 +153,8 @@ class Canary:
         )
         return Verdict(
             event=event,
-            arm=self._arm.name,
-            adapter=self._arm.adapter.profile.name,
+            arm=arm.name,
+            adapter=arm.adapter.profile.name,
             decided_at=now,
             latency_ms=0,
             prompt=PROMPT,

@@ -52,6 +52,7 @@ class Outbox:
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 group.create_task(lane.run())
+            await asyncio.Event().wait()  # until cancelled, by a lane that broke as well
 
     async def drain(self, timeout_s: float) -> bool:
         """Deliver what is due, without waiting for retries. Not while `run` runs.
@@ -106,7 +107,12 @@ class _Lane:
         """Start the deliveries that are due; returns how many."""
         self._settled.clear()
         now = self._clock.now()
-        entries = await self._persist(lambda: self._ledger.due(self._sink.name, now, BATCH))
+        horizon = now + timedelta(seconds=self._settings.backoff_max_s)
+        entries = await self._persist(
+            lambda: self._ledger.due(
+                self._sink.name, now, BATCH, horizon=horizon, skip=self._in_flight
+            )
+        )
         # An entry may have been settled after the ledger looked and before it answered.
         busy = self._in_flight.keys() | self._settled
         fresh = [entry for entry in entries if entry.id not in busy]

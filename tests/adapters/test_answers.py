@@ -26,6 +26,7 @@ HOSTILE = {
         "{" + ",".join(f'"k{i}":1' for i in range(300)) + ',"verdict":true}',
         UnparsableAnswer,
     ),
+    "many-objects": ('{"verdict": "yes"} ' * 17, UnparsableAnswer),
     "many-answers": ("".join(f"{i} Answer: yes. " for i in range(99)), DegenerateAnswer),
 }
 
@@ -47,6 +48,40 @@ def test_every_kind_of_cut_counts(finish_reason):
     """Prose that the server ended for another reason than its end is truncated."""
     with pytest.raises(TruncatedAnswer):
         parse_reply(ChatReply("Yes, the worker", finish_reason=finish_reason), RULES)
+
+
+def test_a_thought_that_a_parser_set_apart_does_not_lead_with_its_verdict():
+    """A model that was asked to think may have got no further; one that was not has answered."""
+    reply = ChatReply(None, reasoning="Yes, a man is there. Let me look at his feet.")
+
+    with pytest.raises(UnparsableAnswer):
+        parse_reply(reply, AnswerRules(reasoned=True))
+
+    assert parse_reply(reply, RULES).confirmed is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>So the answer is yes. Let me look again at his feet.",
+        "<think>Final answer: yes. I will check the other frames, too.",
+        '<think>I have {"verdict": "yes"}. But I will look at the other frames, too.',
+    ],
+)
+def test_a_thought_that_goes_on_after_its_verdict_has_none(text):
+    """Without an end of the thinking, only what it ends with can be the answer."""
+    with pytest.raises(UnparsableAnswer):
+        parse_reply(ChatReply(text), RULES)
+
+    assert parse_reply(ChatReply(text.split(". ")[0]), RULES).confirmed is True
+
+
+@pytest.mark.parametrize("text", ["yes", "He lies on the floor.\nYes", "r</think>Yes, he fell."])
+def test_an_answer_that_a_parser_set_apart_is_read_after_a_thought(text):
+    """A bare word, a last line and what follows the thinking are answers all the same."""
+    finding = parse_reply(ChatReply(None, reasoning=text), AnswerRules(reasoned=True))
+
+    assert finding.confirmed is True
 
 
 def test_reasoning_beside_the_content_is_kept():
@@ -109,6 +144,12 @@ def test_a_confidence_that_is_no_probability_is_dropped(confidence):
             0.6,
             id="after-thinking",
         ),
+        pytest.param(
+            [{"yes": 0.9, "The": 0.06, "A": 0.01}], "yes", 0.989, id="opposite-is-not-listed"
+        ),
+        pytest.param(
+            [{"yes": 0.001, "The": 0.6, "Look": 0.2}], "yes", None, id="wanted-something-else"
+        ),
         pytest.param([{"yes": 1.0}], "yes", None, id="no-alternatives"),
         pytest.param([], "yes", None, id="no-logprobs"),
         pytest.param([{"yes": 0.9, "no": 0.1}], "Yes, he falls.", None, id="other-text"),
@@ -124,7 +165,7 @@ def test_confidence_of_a_bare_verdict(tokens, content, expected):
 
     confidence = parse_reply(ChatReply(content, top_logprobs=logprobs), RULES).confidence
 
-    assert confidence == (expected if expected is None else pytest.approx(expected))
+    assert confidence == (expected if expected is None else pytest.approx(expected, abs=1e-4))
 
 
 INVERTED = AnswerRules(verdict_mapping={"true": "no", "false": "yes"})

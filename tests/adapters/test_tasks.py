@@ -10,6 +10,7 @@ from sidecar.errors import (
     AnswerError,
     DegenerateAnswer,
     EmptyAnswer,
+    RefusedAnswer,
     TruncatedAnswer,
     UnparsableAnswer,
 )
@@ -47,6 +48,11 @@ def parse_points(reply):
         ("3 seconds", 3.0),
         (" 7 ", 7.0),
         (2.7, 2.7),
+        ("<5.0 seconds>", 5.0),
+        ("5 Seconds.", 5.0),
+        ("[00:05]", 5.0),
+        ("00:00:05,200", 5.2),
+        ("\uff10\uff10\uff1a\uff10\uff15", 5.0),
         (0, 0.0),
     ],
 )
@@ -107,6 +113,8 @@ def test_a_timeline_in_the_reasoning_field_is_found():
 @pytest.mark.parametrize(
     ("content", "finish_reason", "expected"),
     [
+        pytest.param(f"Example:\n[{EVENT}]", "stop", UnparsableAnswer, id="example"),
+        pytest.param(f"[{EVENT}]\nI cannot see the video.", "stop", RefusedAnswer, id="refused"),
         pytest.param("", "stop", EmptyAnswer, id="empty"),
         pytest.param(f"[{EVENT}]", "length", TruncatedAnswer, id="cut"),
         pytest.param(f"[{EVENT}, {{", "stop", TruncatedAnswer, id="open"),
@@ -159,10 +167,15 @@ def test_points():
 
 
 @pytest.mark.parametrize(
-    "numbers", ["[1, 2, 3]", "[1, 2, 3, null]", '"1,2,3,4"', "[1, 2, 3, true]", "[1, 2, 3, 1e999]"]
+    "numbers",
+    [
+        *("[1, 2, 3]", "[1, 2, 3, null]", '"1,2,3,4"', "[1, 2, 3, true]", "[1, 2, 3, 1e999]"),
+        # shares of the picture, and pixels of a large one
+        *("[0.1, 0.2, 0.3, 0.4]", "[1920, 1080, 2000, 1100]"),
+    ],
 )
 def test_what_is_no_box_is_an_error(numbers):
-    """A box has four finite numbers."""
+    """A box has four finite numbers from 0 to 1000, and some of it lies in the picture."""
     with pytest.raises(UnparsableAnswer):
         parse_boxes(ChatReply(f'[{{"bbox_2d": {numbers}}}]'))
 

@@ -134,7 +134,7 @@ async def take_account(world: World, book: Book) -> Account:
             places["streams"] = await in_streams(redis)
             dead += await dead_in_streams(redis)
             pending = await pending_in_streams(redis)
-    lag = await asyncio.to_thread(reader.lag)
+    lag = await asyncio.to_thread(reader.lag, world.group)
     return Account(book, places, dead, await _undelivered(world), lag, pending)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from sidecar.testing.fake_elastic import FakeElastic
 OUTGOING = {EventKind.INCIDENT: "mdx-vlm-incidents", EventKind.ALERT: "mdx-vlm-alerts"}
 DEAD_LETTERS = "mdx-vlm-dead-letters"
 GROUP = "alert-bridge-vlm-group"
+ADMITTED_S = 25.0
+"""Several times the session timeout of the members that died."""
 INCOMING = ("mdx-incidents", "mdx-alerts")
 
 
@@ -177,9 +180,26 @@ class KafkaReader:
         """Return how often each mark is among the dead letters."""
         return Counter(_bytes(message.key()).decode() for message in self._read(DEAD_LETTERS))
 
-    def lag(self) -> int:
-        """Return how many records the group has not committed."""
-        return sum(1 for topic in INCOMING for _ in self._read(topic, GROUP))
+    def lag(self, group: str) -> int:
+        """Return how many records a group has not committed."""
+        return sum(1 for topic in INCOMING for _ in self._read(topic, group))
+
+    def admits(self, group: str) -> bool:
+        """Tell whether a new member of a group gets its share of the partitions, or none."""
+        given: list[object] = []
+        member = Consumer(
+            {
+                **self._properties,
+                "group.id": group,
+                "partition.assignment.strategy": "cooperative-sticky",
+            }
+        )
+        member.subscribe([*INCOMING], on_assign=lambda _, share: given.append(share))
+        give_up = time.monotonic() + ADMITTED_S
+        while not given and time.monotonic() < give_up:
+            member.poll(0.2)
+        member.close()
+        return bool(given)
 
     def _read(self, topic: str, behind: str = "") -> Iterator[Message]:
         """Yield all messages, or those that a group has not committed."""

@@ -53,6 +53,10 @@ class Replica:
     def environment(self) -> Mapping[str, str]:
         return self._environment
 
+    def change(self, name: str, value: str) -> None:
+        """Set a variable for the processes to come."""
+        self._environment[name] = value
+
     def start(self) -> None:
         """Start it, and keep it running."""
         self._supervisor = asyncio.create_task(self._supervise())

@@ -98,7 +98,7 @@ async def run_world(
         driving, failing = asyncio.create_task(driver.run()), asyncio.create_task(chaos.run())
         await asyncio.wait({driving, failing}, timeout=seconds, return_when="FIRST_COMPLETED")
         await _cancel(failing)
-        await heal(world)
+        chaos.happened.update(filter(None, [await heal(world)]))
         healed_at = time.monotonic()
         await _cancel(driving)
         await driver.finish()

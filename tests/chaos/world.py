@@ -12,7 +12,7 @@ from redis_process import RedisProcess
 
 from chaos.driver import Doorway, HttpDoorway, KafkaDoorway, StreamsDoorway
 from chaos.offers import CAMERAS
-from chaos.receivers import DEAD_LETTERS, INCOMING, OUTGOING, Webhook
+from chaos.receivers import DEAD_LETTERS, GROUP, INCOMING, OUTGOING, Webhook
 from chaos.replica import Replica
 from sidecar.testing.fake_elastic import FakeElastic
 from sidecar.testing.fake_vst import FakeVst
@@ -71,6 +71,7 @@ class World:
         name: of the configuration.
         environment: settings of every replica, the same for all.
         redis: None in the world without one.
+        group: of the Kafka consumers.
     """
 
     name: str
@@ -83,6 +84,7 @@ class World:
     elastic: FakeElastic | None = None
     webhook: Webhook | None = None
     redis: RedisProcess | None = None
+    group: str = GROUP
     replicas: list[Replica] = field(default_factory=list)
     retired: list[Replica] = field(default_factory=list)
 
@@ -108,6 +110,14 @@ class World:
         self.replicas.append(replica)
         replica.start()
         return replica
+
+    async def change_group(self) -> None:
+        """Let all replicas read as another group, which begins where the topics begin."""
+        self.group = f"{self.group}-again"
+        for replica in self.replicas:
+            replica.change("SIDECAR_KAFKA__GROUP_ID", self.group)
+            replica.kill()
+        await self.wait_until_up()
 
     async def remove_replica(self, replica: Replica, number: int) -> None:
         """End one for good, by a signal."""

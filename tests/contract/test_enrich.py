@@ -20,6 +20,7 @@ from sidecar.errors import (
 )
 from sidecar.model import (
     Answer,
+    ArmAnswer,
     Box,
     Clip,
     EventKind,
@@ -27,10 +28,13 @@ from sidecar.model import (
     EvidenceForm,
     Finding,
     Interval,
+    LeftOut,
     MediaType,
     Note,
+    Outcome,
     Point,
     Prompt,
+    Role,
     Verdict,
 )
 
@@ -208,6 +212,26 @@ def test_notes_say_what_to_know_about_a_verdict() -> None:
 
     assert "frames_unknown,asked_again" == noted["sidecarNotes"]
     assert "sidecarNotes" not in enrich(_verdict())["info"]
+
+
+def test_what_several_arms_said_is_told_in_the_order_of_being_asked() -> None:
+    """With those that were left out; one arm alone needs no list."""
+    first = ArmAnswer("k", "reason2", "m", "a", Role.PRIMARY, Outcome.FAILED, WHEN, 40, "vlm_busy")
+    second = replace(first, arm="nano", role=Role.FALLBACK, outcome=Outcome.CONFIRMED, reason="")
+    second = replace(second, confidence=0.87654, is_published=True)
+    info = enrich(
+        _verdict(heard=(first, second), left_out=(("super", LeftOut.DOWN),), rule="night")
+    )["info"]
+    shown = {"verdict": "confirmed", "reason": "", "confidence": 0.8765, "latencyMs": 40}
+    failed = {"verdict": "verification-failed", "reason": "vlm_busy", "latencyMs": 40}
+
+    assert "night" == info["sidecarRule"]
+    assert [
+        {"arm": "reason2", "role": "primary", "confidence": None, **failed},
+        {"arm": "nano", "role": "fallback", **shown},
+        {"arm": "super", "leftOut": "down"},
+    ] == orjson.loads(info["sidecarArms"])
+    assert not {"sidecarArms", "sidecarRule"} & enrich(_verdict(heard=(first,)))["info"].keys()
 
 
 def test_every_answer_is_recorded() -> None:

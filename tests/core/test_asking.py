@@ -51,7 +51,7 @@ def test_a_sure_verdict_passes(finding: Finding) -> None:
 
 def _settings(folder: Path, url: str, answer: dict[str, Any], **arm: Any) -> dict[str, Any]:
     write_motion(folder / "clip.mp4", seconds=6)
-    alert_type = {"alert_type": "gate", "prompts": {"user": "What happens?"}, "answer": answer}
+    alert_type = {"alert_type": "gate", "prompts": {"user": "Does anybody pass?"}, "answer": answer}
     (folder / "types.json").write_bytes(orjson.dumps({"alerts": [alert_type]}))
     return {
         "ab": {"primary": "mine"},
@@ -86,6 +86,36 @@ async def test_a_model_that_does_not_know_is_not_pressed(
     assert ("verification-failed", reason) == (info["verdict"], info["sidecarReason"])
     assert [reason] == [answer["reason"] for answer in orjson.loads(info["sidecarAnswers"])]
     assert "asked_again" not in info.get("sidecarNotes", "")
+
+
+async def test_a_word_is_not_pressed_out_of_a_question_for_something_else(tmp_path: Path) -> None:
+    """Yes and no do not answer "what": the description that came instead is no verdict."""
+    server = StubServer(FLAVOURS["vllm-0.32"])
+    settings = _settings(tmp_path, await server.start(), {})
+    types = {"alerts": [{"alert_type": "gate", "prompts": {"user": "Describe what happens."}}]}
+    (tmp_path / "types.json").write_bytes(orjson.dumps(types))
+    async with running(tmp_path, **settings) as service:
+        info = (await service.verdict_on(INCIDENT))["info"]
+    await server.close()
+
+    assert ("verification-failed", "unparsable_answer") == (info["verdict"], info["sidecarReason"])
+    assert 1 == len(orjson.loads(info["sidecarAnswers"]))
+
+
+async def test_labels_of_an_alert_type_are_not_asked_for_as_yes_and_no(tmp_path: Path) -> None:
+    """Also by an arm whose answers are otherwise constrained."""
+    said = '{"prediction_answer": "unsafe"}'
+    server = StubServer(replace(FLAVOURS["vllm-0.32"], plain_answer=said))
+    labels = {"verdict_mapping": {"unsafe": "YES", "safe": "NO"}}
+    answer = {"response_format": "json", "json_parser": labels}
+    settings = _settings(tmp_path, await server.start(), answer)
+    settings["arms"]["mine"]["answer"] = "choice"
+    async with running(tmp_path, **settings) as service:
+        info = (await service.verdict_on(INCIDENT))["info"]
+    await server.close()
+
+    assert "confirmed" == info["verdict"]
+    assert [said] == [it["text"] for it in orjson.loads(info["sidecarAnswers"])]
 
 
 async def test_times_read_off_a_slowed_down_clip_are_the_clips_own(tmp_path: Path) -> None:
@@ -128,3 +158,18 @@ async def test_the_recorded_prompt_of_a_japanese_alert_type_reaches_the_model(
 
     assert '"正門"に人がいますか。' == asked
     assert ("confirmed", "人が門を通っています。") == (info["verdict"], info["description"])
+
+
+async def test_a_thought_without_an_end_is_no_verdict(tmp_path: Path) -> None:
+    """The server's parser took all of it for reasoning, and the model had been asked to think."""
+    said = "Yes, a man is there. Let me look at what he does."
+    server = StubServer(replace(FLAVOURS["vllm-0.32-parser"], plain_answer=said))
+    settings = _settings(tmp_path, await server.start(), {}, reasoning=True)
+    async with running(tmp_path, **settings) as service:
+        info = (await service.verdict_on(INCIDENT))["info"]
+    await server.close()
+    first, second = orjson.loads(info["sidecarAnswers"])
+
+    assert (said, "unparsable_answer") == (first["reasoning"], first["reason"])
+    assert ("yes", "") == (second["text"], second["reason"])
+    assert "asked_again" in info["sidecarNotes"]

@@ -22,6 +22,10 @@ IDS = {
         "NVIDIA/COSMOS-REASON2-8B",
         "nim_nvidia_cosmos-reason2-8b_hf-1208",
         "nim_nvidia_cosmos-reason2-8b_0303-fp8-dynamic-kv8",
+        "nim_nvidia_cosmos-reason2-8b_hf-0303",
+        "nim_nvidia_cosmos-reason2-8b_0303-fp4-dynamic-kv8",
+        "nim_nvidia_cosmos-reason2-8b_1208-fp8-static-kv8",
+        "ngc:nim/nvidia/cosmos-reason2-8b:hf-1208",
         "cosmos-reason2",
         "cosmos_reason2",
         "cosmos-reason-2-8b",
@@ -34,6 +38,9 @@ IDS = {
         "nvidia/cosmos3-nano-reasoner",
         "nim_nvidia_cosmos3-nano-reasoner_bf16-final",
         "nim_nvidia_cosmos3-nano-reasoner_modelopt-fp8-final_format_fix",
+        "nim_nvidia_cosmos3-nano-reasoner_modelopt-nvfp4-full-quantize-final_format_fix",
+        "nim_nvidia_cosmos3-nano-reasoner_modelopt-fp8-final_format_hf",
+        "cosmos3-nano-reasoner",
         "cosmos-reason3",
         "cosmos_reason3",
         "cosmos3_nano",
@@ -45,6 +52,7 @@ IDS = {
         "nvidia/Cosmos3-Super",
         "nvidia/Cosmos3-Super-Reasoner",
         "nvidia/cosmos3-super-reasoner",
+        "nim_nvidia_cosmos3-super-reasoner_modelopt-nvfp4-full-quantize-final_format_fix",
         "cosmos3-super-reasoner",
         "nim_nvidia_cosmos3-super-reasoner_bf16-final",
         "/models/cosmos3_super",
@@ -70,7 +78,15 @@ def test_every_served_id_belongs_to_one_family(model: str, family: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["", "vlm", "nvidia/cosmos-reason1-7b", "Qwen/Qwen3-VL-8B-Instruct", "nvidia/Cosmos3"]
+    "model",
+    [
+        "",
+        "vlm",
+        "nvidia/cosmos-reason1-7b",
+        "Qwen/Qwen3-VL-8B-Instruct",
+        "nvidia/Cosmos3",
+        "/model",
+    ],
 )
 def test_other_ids_belong_to_no_family(model: str) -> None:
     """An id that names no family, or none that is known, fits the generic adapter only."""

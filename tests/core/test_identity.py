@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from payloads import BEHAVIOR, COLLISION
 
-from sidecar.core.identity import cohort_key, fingerprint, iso_ms, on_demand_key, verdict_key
-from sidecar.model import EventKind
+from sidecar.core.identity import cohort_key, fingerprint, iso_ms, request_key, verdict_key
+from sidecar.model import EventKind, Origin
 
 WHEN = datetime(2025, 9, 11, 0, 8, 27, 822_000, tzinfo=UTC)
 INCIDENT, ALERT = EventKind.INCIDENT, EventKind.ALERT
@@ -91,7 +91,10 @@ def test_separators_in_names_cannot_make_two_questions_one() -> None:
     assert cohort_key(ALERT, first, WHEN) != cohort_key(ALERT, second, WHEN)
 
 
-def test_on_demand_keys_tell_bodies_apart() -> None:
+def test_keys_of_requests_tell_bodies_and_purposes_apart() -> None:
     """The same id with other media is another question; the same body is the same one."""
-    assert on_demand_key("x", b"{1}") == on_demand_key("x", b"{1}")
-    assert on_demand_key("x", b"{1}") != on_demand_key("x", b"{2}")
+    key = request_key(Origin.ON_DEMAND, "x", b"{1}")
+
+    assert key == request_key(Origin.ON_DEMAND, "x", b"{1}")
+    assert key != request_key(Origin.ON_DEMAND, "x", b"{2}")
+    assert key != request_key(Origin.REVIEW, "x", b"{1}")

@@ -163,7 +163,7 @@ def test_answer_in_the_reasoning_field_is_read_too() -> None:
     reply = ChatReply(None, reasoning="<v>NO</v>")
 
     assert read("tagged", reply).confirmed is False
-    assert read_all("Scene", ChatReply("", reasoning="Yes")).confirmed is True
+    assert read_all("Scene", ChatReply("\n\n", reasoning="Yes")).confirmed is True
 
 
 def test_alert_types_without_a_parser_are_read_by_the_adapter() -> None:
@@ -195,6 +195,7 @@ def test_failing_function_is_no_verdict(parser: str, text: str, message: str) ->
     ("reply", "expected"),
     [
         (ChatReply("<v>YES</v>", finish_reason="length"), TruncatedAnswer),
+        (ChatReply("<v>YES</v>", finish_reason="content_filter"), TruncatedAnswer),
         (ChatReply(" ", finish_reason="stop"), EmptyAnswer),
         (ChatReply(None, finish_reason="length"), EmptyAnswer),
     ],

@@ -13,6 +13,7 @@ from deploy.env_files import ROOT
 from deploy.test_monitoring import series
 from deploy.tools import miss
 from sidecar import __version__
+from sidecar.core.gate import find_exposures
 from sidecar.settings import FILE_VARIABLE, describe_settings, load_settings
 
 CHART = ROOT / "helm" / "vss-vlm-sidecar"
@@ -38,6 +39,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "keda": {"enabled": True, "lagSeconds": 5},
         "service": {"grpcEnabled": True},
         "serviceMonitor": {"enabled": True},
+        "security": {"trustedNetworks": [], "keysSecret": "sidecar-keys"},
         "networkPolicy": {
             "from": [{"namespaceSelector": {"matchLabels": {"vss": "yes"}}}],
             "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}],
@@ -148,6 +150,7 @@ def test_a_ledger_that_is_a_file_has_one_writer() -> None:
     [
         ({"replicas": 2}, "set ledger.redis=true"),
         ({"keda": {"enabled": True}}, "set ledger.redis=true"),
+        ({"security": {"trustedNetworks": []}}, "Say who may call"),
         ({"ledger": {"redis": True}}, "needs SIDECAR_LEDGER__REDIS__URL"),
         ({**REDIS, "keda": {"enabled": True, "minReplicas": 9}}, "more than keda.maxReplicas"),
     ],
@@ -197,6 +200,7 @@ def test_the_sidecar_takes_what_the_chart_gives_it(
     settings = load_settings()
 
     assert settings.http.host == "0.0.0.0"
+    assert not list(find_exposures(settings))
     assert settings.ab.primary == found_primary(VALUES[name])
 
 

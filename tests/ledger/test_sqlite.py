@@ -15,12 +15,17 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from ledger_samples import T0, a_record, an_event
+from ledger_samples import T0, a_record, an_event, take
 
 from sidecar.errors import SettingsError, StoreUnavailable
 from sidecar.model import Outcome, VerdictFilter
 from sidecar.outside.ledger_sqlite import SqliteLedger, build_query
-from sidecar.outside.sqlite import Database, from_microseconds, to_microseconds
+from sidecar.outside.sqlite import (
+    SCHEMA_VERSION,
+    Database,
+    from_microseconds,
+    to_microseconds,
+)
 from sidecar.settings import LedgerSettings
 from sidecar.testing.fakes import FrozenClock
 
@@ -183,7 +188,7 @@ async def test_disk_full_is_explained_and_passes(tmp_path: Path) -> None:
         await ledger._db.write(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 1000}"))
         await ledger.accept(an_event("big", raw=big))
 
-        assert [event.key for event in await ledger.claim(10)] == ["before", "big"]
+        assert [event.key for event in await take(ledger, 10)] == ["before", "big"]
 
 
 async def test_disk_full_inside_a_group_fails_no_neighbour_silently(tmp_path: Path) -> None:
@@ -198,7 +203,7 @@ async def test_disk_full_inside_a_group_fails_no_neighbour_silently(tmp_path: Pa
         )
 
         confirmed = [f"{n}" for n, r in enumerate(results) if not isinstance(r, StoreUnavailable)]
-        assert [event.key for event in await ledger.claim(10)] == confirmed
+        assert [event.key for event in await take(ledger, 10)] == confirmed
         assert "1" not in confirmed
 
 
@@ -248,7 +253,9 @@ async def test_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    with pytest.raises(SettingsError, match=r"newer sidecar: it has schema 99, this one knows 3"):
+    with pytest.raises(
+        SettingsError, match=f"newer sidecar: it has schema 99, this one knows {SCHEMA_VERSION}"
+    ):
         Database(path)
 
 
@@ -275,11 +282,11 @@ async def test_claims_of_a_dead_process_are_reset(tmp_path: Path) -> None:
     async with open_ledger(path) as ledger:
         await ledger.accept(an_event("a"))
         await ledger.accept(an_event("b"))
-        await ledger.claim(1)
+        await take(ledger, 1)
     async with open_ledger(path) as ledger:
-        before = await ledger.claim(10)
+        before = await take(ledger, 10)
         count = await ledger.recover()
-        after = await ledger.claim(10)
+        after = await take(ledger, 10)
 
     assert [(event.key, event.attempt) for event in before] == [("b", 1)]
     assert count == 2

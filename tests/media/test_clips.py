@@ -1,6 +1,8 @@
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from sidecar.errors import (
     MediaError,
     MediaForbidden,
     MediaMissing,
+    MediaNotStored,
     MediaRoute,
     MediaUnreachable,
     NoMedia,
@@ -121,6 +124,57 @@ async def test_a_private_url_is_forbidden_either_way(
 
     with pytest.raises(MediaForbidden):
         await enter(recorded, event, download=download)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let this process write nothing behind the first 2 KiB of any file."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+async def test_a_full_disk_is_waited_for(
+    local_network: MediaSettings, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """The clip is fetched again when there is room, and nothing of the first try is left."""
+    disk, pauses = ExitStack(), list[float]()
+
+    async def make_room(pause_s: float) -> None:
+        pauses.append(pause_s)
+        disk.close()
+
+    clips = Clips(local_network, GuardedFetcher(local_network), None, sleep=make_room)
+    event = make_event(MediaRoute.DIRECT, url_of(recorder))
+    with disk:
+        disk.enter_context(full_disk())
+        async with clips.open(event, download=True) as clip:
+            stored = clip.paths[0].stat().st_size
+    await clips.close()
+
+    assert ([0.5], True) == (pauses, stored > 2048)
+    assert recorder.counts[FILE] == 2
+
+
+async def test_a_disk_that_stays_full_is_told(
+    local_network: MediaSettings, recorder: FakeVst, make_event: MakeEvent
+) -> None:
+    """In the end the event fails for what it is: no room here."""
+    pauses = list[float]()
+
+    async def wait(pause_s: float) -> None:
+        pauses.append(pause_s)
+
+    clips = Clips(local_network, GuardedFetcher(local_network), None, sleep=wait)
+    event = make_event(MediaRoute.DIRECT, url_of(recorder))
+    with full_disk(), pytest.raises(MediaNotStored, match="TMPDIR"):
+        await enter(clips, event)
+    await clips.close()
+
+    assert 15 < sum(pauses) < 30
 
 
 async def test_no_urls_are_an_empty_list(clips: Clips, make_event: MakeEvent) -> None:

@@ -21,7 +21,7 @@ from sidecar.errors import (
     MediaTooLarge,
     MediaUnreachable,
 )
-from sidecar.outside.fetch import GuardedFetcher, redact
+from sidecar.outside.fetch import GuardedFetcher, _shown
 from sidecar.outside.guard import AddressPolicy
 from sidecar.settings import MediaSettings
 
@@ -513,15 +513,16 @@ async def test_probe_asks_for_the_first_byte_only(
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("https://user:pw@h:8443/a/b.mp4?token=s#frag", "https://h:8443/a/b.mp4"),
+        ("https://user:pw@h:8443/a/b.mp4?token=s#frag", "https://***@h:8443/a/b.mp4?..."),
+        ("https://user:p w@h/a", "https://***@h/a"),
         ("http://h/a", "http://h/a"),
         ("not a url?token=s", "the given URL"),
-        ("http://user:pw@h:99999/?token=s", "the given URL"),
+        ("http://user:pw@h:99999/?token=s", "http://***@h:99999/?..."),
     ],
 )
-def test_redact_drops_credentials_and_query(url: str, shown: str) -> None:
+def test_errors_show_no_credentials_and_no_query(url: str, shown: str) -> None:
     """What is shown of a URL cannot be used to fetch it."""
-    assert redact(url) == shown
+    assert _shown(url) == shown
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Logs on standard error."""
 
 import json
+import logging
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
@@ -35,3 +38,39 @@ def test_json_logs_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> 
     line = json.loads(capsys.readouterr().err)
 
     assert ("listening", "info", "http://x") == (line["event"], line["level"], line["url"])
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk behind standard error costs the line, not the event that it is about."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails
+    monkeypatch.setattr("sys.stderr", full)
+    configure_logging(LogSettings())
+    log = structlog.get_logger()
+    log.info("listening", url="http://x")
+    log.error("failed")
+    structlog.reset_defaults()
+    with suppress(OSError):
+        full.close()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_secrets_stay_out_of_logs_whoever_writes_them(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fields, tracebacks and libraries' own lines lose credentials and query strings."""
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, []
+    configure_logging(LogSettings.model_validate({"format": form}))
+    try:
+        int("https://user:hunter2@storage/clip.mp4?sig=hunter3")
+    except ValueError:
+        structlog.get_logger().exception("failed", places=["redis://:hunter4@redis:6379/0"])
+    logging.getLogger("library").warning("no answer from %s", "http://h/a?token=hunter5")
+    structlog.reset_defaults()
+    root.handlers = before
+    written = capsys.readouterr().err
+
+    assert "hunter" not in written
+    assert "https://***@storage/clip.mp4?..." in written
+    assert "redis://***@redis:6379/0" in written
+    assert "library: no answer from http://h/a?..." in written

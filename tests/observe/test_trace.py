@@ -20,10 +20,10 @@ from kafka_process import KafkaProcess
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from payloads import COLLISION
-from rpc_service import rpc_service
 
 from sidecar.client.events import write_event
 from sidecar.contract.nvschema import to_protobuf
+from sidecar.doors.rpc import RpcDoor
 from sidecar.model import EventKind
 from sidecar.observe.trace import OtelTracer
 from sidecar.pb.v1 import verifier_pb2 as pb
@@ -200,11 +200,12 @@ async def test_kafka_hands_the_trace_on(tmp_path: Path) -> None:
 async def test_a_call_of_grpc_hands_the_trace_on(tmp_path: Path) -> None:
     """By its metadata."""
     async with net() as found:
-        options = sections(found, tmp_path)
-        async with (
-            rpc_service(tmp_path, **options) as service,
-            grpc.aio.insecure_channel(service.target) as channel,
-        ):
+        options = {**sections(found, tmp_path), "grpc": {"enabled": True, "port": 0}}
+        async with running(tmp_path, **options) as service:
+            (door,) = (it for it in service.app.doors if isinstance(it, RpcDoor))
+            while await door.ping():
+                await asyncio.sleep(0.01)
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{door.port}")
             call = channel.unary_unary(
                 "/vlm_sidecar.v1.Verifier/Submit",
                 request_serializer=pb.SubmitRequest.SerializeToString,
@@ -214,6 +215,7 @@ async def test_a_call_of_grpc_hands_the_trace_on(tmp_path: Path) -> None:
                 pb.SubmitRequest(event=write_event(EVENT)), metadata=[("traceparent", TRACEPARENT)]
             )
             await until(lambda: "webhook" in found.told)
+            await channel.close()
 
     assert found.parent_of("accept") == CALLER
     assert found.fact("accept", "door") == "grpc"

@@ -127,7 +127,7 @@ async def facing(
         settings = Settings(**(defaults | sections))
         app = build(settings)
         stack.push_async_callback(app.close)
-        url = await stack.enter_async_context(_serving(wired(app, settings)))
+        url = await stack.enter_async_context(serving(wired(app, settings)))
         client = openai.AsyncOpenAI(base_url=url, api_key="not-used", max_retries=0)
         await stack.enter_async_context(client)
         yield Face(url, server, client)
@@ -139,7 +139,8 @@ def wired(app: App, settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _serving(http: FastAPI) -> AsyncGenerator[str]:
+async def serving(http: FastAPI) -> AsyncGenerator[str]:
+    """Serve an application; gives its URL, `/v1` included."""
     config = uvicorn.Config(
         http, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1
     )
@@ -159,6 +160,11 @@ async def _serving(http: FastAPI) -> AsyncGenerator[str]:
 @pytest.fixture
 def run_face() -> Any:
     return facing
+
+
+@pytest.fixture
+def serve_face() -> Any:
+    return serving
 
 
 @pytest.fixture

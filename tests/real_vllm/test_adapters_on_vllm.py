@@ -117,6 +117,20 @@ async def test_choice_is_a_verdict(arm, vlm, vllm_servers):
     assert reply.model == vllm_servers[arm].model
 
 
+async def test_choice_comes_with_the_probabilities_of_its_tokens(arm, vlm):
+    """The tokens spell the answer, each with its alternatives; no certainty is made up of them.
+
+    Random weights want neither word, so the verdict has no confidence, or one below certainty.
+    """
+    reply = await ask(vlm, arm, build_evidence(4, Fraction(2)), CHOICE)
+    finding = ADAPTERS[arm].parse_reply(reply, AnswerRules())
+    tokens = [next(iter(alternatives)) for alternatives in reply.top_logprobs]
+
+    assert "".join(tokens).startswith(reply.content)
+    assert all(len(alternatives) >= 20 for alternatives in reply.top_logprobs)
+    assert finding.confidence is None or 0.0 < finding.confidence < 1.0
+
+
 @pytest.mark.parametrize(
     ("frames", "fps"),
     [

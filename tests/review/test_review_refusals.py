@@ -8,14 +8,12 @@ from typing import Any, NoReturn
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry
 from review_samples import FULL, full, reviewing, short
 
 from sidecar.doors.body_limit import BodyLimit
 from sidecar.doors.review import FORM_BYTES, review_router, upload_limits
 from sidecar.errors import BodyTooLarge
 from sidecar.model import Footage
-from sidecar.parts import build_review
 from sidecar.testing.media import write_audio_only, write_truncated
 
 
@@ -206,9 +204,7 @@ class _BrokenMedia:
 async def test_a_defect_tells_nothing_but_that_it_is_one(folder: Path) -> None:
     """500 with 2.4's words, and nothing of what went wrong inside."""
     async with reviewing(folder) as (service, _):
-        app = service.app
-        routing, asker = app.verifier.routing, app.verifier.asker
-        whole = build_review(app.settings, routing, asker, app.service, CollectorRegistry())
+        whole = service.app.faces.review
         broken = replace(whole, reviewer=replace(whole.reviewer, media=_BrokenMedia()))
         api = FastAPI()
         api.include_router(review_router(broken))

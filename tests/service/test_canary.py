@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from sidecar.arms import build_routing
 from sidecar.core.asking import Asker
 from sidecar.core.plugins import load_plugins
+from sidecar.core.routing import Switchboard
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.frames import PyavSampler
-from sidecar.parts import build_routing
 from sidecar.settings import CanarySettings, Settings
 from sidecar.testing.fakes import NullMeter
 from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer
@@ -90,7 +91,7 @@ async def perched(
 
     perch = Perch(
         Canary(
-            routing.arms[name], asker, open_canary_clip, is_busy, CanarySettings(**canary), clock
+            Switchboard(routing), asker, open_canary_clip, is_busy, CanarySettings(**canary), clock
         )
     )
     try:

@@ -116,6 +116,12 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     """Errors make the exit status 2; warnings alone do not."""
     wrong = _run("check", "--json", cwd=tmp_path, SIDECAR_AB__PRIMARY="nobody")
     exposed = _run("check", "--json", cwd=tmp_path, SIDECAR_HTTP__HOST="0.0.0.0")
+    trusting = _run(
+        *("check", "--json"),
+        cwd=tmp_path,
+        SIDECAR_HTTP__HOST="0.0.0.0",
+        SIDECAR_SECURITY__TRUSTED_NETWORKS="172.18.0.0/16",
+    )
     silent = _run(
         "check",
         "--json",
@@ -125,7 +131,11 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     )
 
     assert (2, "ab.primary") == (wrong.returncode, _problems(wrong)[0]["setting"])
-    assert (0, "http.host") == (exposed.returncode, _problems(exposed)[0]["setting"])
+    assert (2, "http.host") == (exposed.returncode, _problems(exposed)[0]["setting"])
+    assert (0, ["security.trusted_networks", "http.tls"]) == (
+        trusting.returncode,
+        [problem["setting"] for problem in _problems(trusting)],
+    )
     assert (0, "arms.reason2") == (silent.returncode, _problems(silent)[0]["setting"])
 
 

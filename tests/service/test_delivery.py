@@ -80,9 +80,12 @@ async def test_a_dead_letter_is_listed_and_delivered_after_replay(tmp_path: Path
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    replayed = await asyncio.to_thread(_dead_letters, tmp_path, "replay", "--all")
+    replay = ("replay", "--all", "--reason", "receiver is back")
+    replayed = await asyncio.to_thread(_dead_letters, tmp_path, *replay)
     async with asyncio.timeout(10):
         headers, body = await received.get()
+    async with aiohttp.ClientSession() as client:
+        _, audited = await service.get(client, "/api/v1/audit")
     await runner.cleanup()
     await service.stop()
 
@@ -90,6 +93,9 @@ async def test_a_dead_letter_is_listed_and_delivered_after_replay(tmp_path: Path
         (it["sink"], it["verdictKey"], it["attempts"]) for it in listed["deadLetters"]
     ]
     assert {"scheduled": 1} == replayed
+    (entry,) = audited["entries"]
+    assert entry["actor"].startswith("cli:")
+    assert ("dead_letters.replay", "receiver is back") == (entry["action"], entry["reason"])
     assert verdict["event"] == json.loads(body)
     assert verify_signature(
         SECRET,

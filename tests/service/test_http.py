@@ -323,7 +323,7 @@ async def test_health_and_readiness_speak_as_vss(service: Running) -> None:
         health[1]["message"],
     )
     assert (200, "ok") == (ready[0], ready[1]["status"])
-    assert {"ledger", "arm baseline"} <= ready[1]["components"].keys()
+    assert {"ledger", "arms"} <= ready[1]["components"].keys()
     assert (200, "alert-submission") == (alerts[0], alerts[1]["service"])
 
 

@@ -78,6 +78,25 @@ def test_a_shipped_shape_gives_settings(use_shape: Any, name: str) -> None:
     assert settings.prompts.alert_type_config == HERE / "alert_type_config.json"
 
 
+@pytest.mark.parametrize(
+    ("variables", "trusted"),
+    [
+        ({}, ["10.0.0.0/8", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]),
+        ({"SIDECAR_SECURITY__TRUSTED_NETWORKS": "172.18.0.0/16"}, ["172.18.0.0/16"]),
+        ({"SIDECAR_SECURITY__TRUSTED_NETWORKS": ""}, []),
+    ],
+)
+def test_private_networks_are_trusted_until_somebody_says_which(
+    use_shape: Any, variables: dict[str, str], trusted: list[str]
+) -> None:
+    """VSS's services send no keys, and are in such a network; public addresses need a key."""
+    use_shape("profile-3.3.yml", **variables)
+    networks = load_settings().security.trusted_networks
+
+    assert trusted == [str(network) for network in networks if network.version == 4]
+    assert all(network.is_private for network in networks)
+
+
 def test_the_profile_means_what_it_says(use_shape: Any) -> None:
     """Values of the alerts profile arrive at the settings that mean the same."""
     use_shape("profile-3.3.yml")
@@ -380,6 +399,10 @@ def test_no_key_is_dropped_in_silence(name: str) -> None:
 CONTEXTS = (
     "",
     "event_bridge.sourceType: redisStream\nvlm_enhanced_sink.type: redisStream\nredis.host: r",
+    (
+        "event_bridge.sourceType: redisStream\nredis.host: r\n"
+        "event_bridge.redis_source.streams.anomaly_stream: in"
+    ),
     "vlm_enhanced_sink.type: kafka",
     "webhook.openclaw.enabled: true\nwebhook.openclaw.url: http://hook:1",
     "alert_agent.vst_pass_through_mode: true",

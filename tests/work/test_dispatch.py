@@ -1,6 +1,7 @@
 """Taking events up: bounded, once each, and to an end whatever happens."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ async def test_a_defect_of_ours_still_ends_the_event(tmp_path: Path) -> None:
     """An unforeseen exception becomes a visible terminal state."""
     vlm = MockVlm()
     async with running(tmp_path, **_settings(await vlm.start())) as service:
-        arm = service.app.verifier.routing.arms["reason2"]
+        arm = service.app.verifier.switchboard.current.arms["reason2"]
         object.__setattr__(arm, "adapter", _Broken(arm.adapter))
         await service.post("/api/v1/incidents", _incident(0))
         verdict = await service.decided("event-0")
@@ -112,6 +113,57 @@ class _Broken:
 
     def build_request(self, _question: Any) -> Any:
         raise ZeroDivisionError("oops")
+
+
+async def test_a_stored_event_that_cannot_be_read_ends_and_stops_nobody(tmp_path: Path) -> None:
+    """As after an upgrade that asks for more: it ends as a failure, the next one is verified."""
+    vlm = MockVlm()
+    settings = _settings(await vlm.start())
+    async with running(tmp_path, **settings) as service:
+        event = service.app.service.intake.read(_incident(0), EventKind.INCIDENT)
+        raw = {"id": "event-0", "category": 7, "info": ["no", "object"]}
+        await service.app.ledger.accept(replace(event, raw=raw))
+        await service.app.ledger.accept(
+            service.app.service.intake.read(_incident(1), EventKind.INCIDENT)
+        )
+        service.app.service.submitted.ring()
+        broken, sound = [await service.decided(f"event-{n}") for n in range(2)]
+    await vlm.close()
+
+    assert ("verification-failed", "unexpected", "7") == (
+        broken["verdict"],
+        broken["reason"],
+        broken["category"],
+    )
+    assert "confirmed" == sound["verdict"]
+
+
+async def test_a_verdict_that_cannot_be_stored_ends_as_a_failure(tmp_path: Path) -> None:
+    """What the ledger cannot write is replaced by something that it can."""
+    vlm = MockVlm(MockVlmOptions(answers=(ScriptedAnswer("Yes"),)))
+    async with running(tmp_path, **_settings(await vlm.start())) as service:
+        arm = service.app.verifier.switchboard.current.arms["reason2"]
+        object.__setattr__(arm, "adapter", _Unstorable(arm.adapter))
+        await service.post("/api/v1/incidents", _incident(0))
+        verdict = await service.decided("event-0")
+    await vlm.close()
+
+    assert ("verification-failed", "unexpected") == (verdict["verdict"], verdict["reason"])
+
+
+class _Unstorable:
+    """An adapter whose findings hold what is no text."""
+
+    def __init__(self, adapter: Any) -> None:
+        self._adapter = adapter
+        self.profile = adapter.profile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    def parse_reply(self, *arguments: Any) -> Any:
+        finding = self._adapter.parse_reply(*arguments)
+        return replace(finding, reasoning="half a pair: \ud800")
 
 
 async def test_what_a_stop_interrupts_is_taken_up_at_the_next_start(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,9 @@ class FullDiskLedger(SqliteLedger):
         super().__init__(*parts)
         self.calls = {"due": 0, "mark_sent": 0}
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def due(self, *facts: Any, **bounds: Any) -> Sequence[OutboxEntry]:
         self._fail("due")
-        return await super().due(sink, now, limit)
+        return await super().due(*facts, **bounds)
 
     async def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:
         self._fail("mark_sent")
@@ -65,8 +64,8 @@ class FullDiskLedger(SqliteLedger):
 class LateLedger(SqliteLedger):
     """Answers `due` some time after it looked."""
 
-    async def due(self, sink: str, now: datetime, limit: int) -> Sequence[OutboxEntry]:
-        entries = await super().due(sink, now, limit)
+    async def due(self, *facts: Any, **bounds: Any) -> Sequence[OutboxEntry]:
+        entries = await super().due(*facts, **bounds)
         await asyncio.sleep(0.05)
         return entries
 
@@ -139,6 +138,15 @@ async def test_every_verdict_reaches_every_sink_once(
     assert await ledger.due("one", clock.now(), 10) == []
 
 
+async def test_an_outbox_without_sinks_runs_on(ledger: SqliteLedger, clock: FrozenClock) -> None:
+    """It has nothing to do, which is no reason to end."""
+    task = asyncio.create_task(outbox_of(ledger, clock).run())
+    done, _ = await asyncio.wait([task], timeout=0.1)
+    task.cancel()
+
+    assert not done
+
+
 async def test_notify_delivers_at_once(
     ledger: SqliteLedger, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +184,22 @@ async def test_failed_delivery_is_tried_again_after_the_backoff(
 
     assert before == []
     assert [(e.attempts, e.last_error) for e in sink.taken] == [(1, "connection refused")]
+
+
+async def test_a_clock_that_is_set_back_delays_no_retry(
+    ledger: SqliteLedger, clock: FrozenClock
+) -> None:
+    """What failed while the clock was an hour ahead does not wait for that hour to come again."""
+    clock.advance(3600)
+    await decide(ledger, ["a"], "memory")
+    sink = MemorySink(failures=[DeliveryError("connection refused")])
+    outbox = outbox_of(ledger, clock, sink)
+    await outbox.drain(5)
+    before = keys_of(sink)
+    clock.advance(-3600)
+    await outbox.drain(5)
+
+    assert ([], ["a"]) == (before, keys_of(sink))
 
 
 async def test_retries_run_by_themselves(

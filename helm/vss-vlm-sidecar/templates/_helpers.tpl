@@ -27,6 +27,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.ledger.redis (not (hasKey .Values.secretEnv "SIDECAR_LEDGER__REDIS__URL")) -}}
 {{- fail "ledger.redis=true needs SIDECAR_LEDGER__REDIS__URL in secretEnv." -}}
 {{- end -}}
+{{- if not (or .Values.security.trustedNetworks .Values.security.keysSecret) -}}
+{{- fail "Say who may call: security.trustedNetworks, or security.keysSecret with keys." -}}
+{{- end -}}
 {{- if and .Values.keda.enabled (gt (int .Values.keda.minReplicas) (int .Values.keda.maxReplicas)) -}}
 {{- fail "keda.minReplicas is more than keda.maxReplicas." -}}
 {{- end -}}
@@ -38,6 +41,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - {name: SIDECAR_HTTP__PORT, value: "9080"}
 - {name: SIDECAR_METRICS__HOST, value: 0.0.0.0}
 - {name: SIDECAR_METRICS__PORT, value: "9081"}
+{{- with .Values.security.trustedNetworks }}
+- {name: SIDECAR_SECURITY__TRUSTED_NETWORKS, value: {{ join "," . | quote }}}
+{{- end }}
+{{- if .Values.security.keysSecret }}
+- {name: SIDECAR_SECURITY__KEYS_FILE, value: /etc/sidecar-keys/keys.yaml}
+{{- end }}
 {{- if .Values.service.grpcEnabled }}
 - {name: SIDECAR_GRPC__ENABLED, value: "true"}
 - {name: SIDECAR_GRPC__HOST, value: 0.0.0.0}
@@ -53,6 +62,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - {name: settings, mountPath: /etc/sidecar, readOnly: true}
 - {name: data, mountPath: /data}
 - {name: tmp, mountPath: /tmp}
+{{- if .Values.security.keysSecret }}
+- {name: keys, mountPath: /etc/sidecar-keys, readOnly: true}
+{{- end }}
 {{- end -}}
 
 {{- define "sidecar.security" -}}

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from sidecar.errors import DeliveryError, DeliveryRefused
+from sidecar.redaction import redact
 
 _REASON_LIMIT: Final = 300
 # The cluster has no room for another index; not the document's fault.
@@ -55,4 +56,4 @@ def reason_of(answer: Any) -> str:
     error = answer.get("error") if isinstance(answer, Mapping) else None
     if isinstance(error, Mapping):
         error = error.get("reason") or error.get("type")
-    return str(error or "no reason given")[:_REASON_LIMIT].rstrip(".")
+    return redact(str(error or "no reason given"))[:_REASON_LIMIT].rstrip(".")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import orjson
@@ -11,17 +12,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from sidecar.contract.bridge import write_entry
 from sidecar.core.identity import iso_ms
 from sidecar.errors import DeliveryError, SettingsError
 from sidecar.model import EventKind, OutboxEntry, VerdictRecord
 from sidecar.outside.sinks._batches import Batches, Outcomes
 from sidecar.outside.sinks._documents import first_text
-from sidecar.settings import StreamsSinkSettings
+from sidecar.settings import StreamsSinkSettings, variable_of
 
 MAX_ITEMS: Final = 256
 MAX_BYTES: Final = 5_000_000
 
-_ADVICE: Final = "Start it, or correct SIDECAR_SINKS__STREAMS__URL."
 # Redis runs a script as one step, and its append-only file holds it as one, so an entry and the
 # memory of it cannot part. A script that fails is not undone: the entry comes before the memory.
 _ADD_ONCE: Final = """
@@ -59,6 +60,8 @@ class StreamsSink:
     Args:
         encode: turns a verdict into the field `value` as protobuf; raises DeliveryRefused when it
             cannot be.
+        name: in the outbox.
+        setting: where the URL comes from, by its dotted name.
         headers: gives further facts of an entry.
 
     Raises:
@@ -69,23 +72,28 @@ class StreamsSink:
         self,
         settings: StreamsSinkSettings,
         encode: Callable[[VerdictRecord], bytes],
+        *,
+        name: str = "streams",
+        setting: str = "sinks.streams.url",
         headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._headers = headers
         self._settings = settings
+        self._name = name
+        self._variable = variable_of(setting)
         self._encode = encode
         self._streams = {
             EventKind.INCIDENT: settings.incidents_stream,
             EventKind.ALERT: settings.alerts_stream,
         }
-        self._redis = _connect(settings)
+        self._redis = _connect(settings, self._variable)
         self._batches = Batches(self._send, max_items=MAX_ITEMS, max_bytes=MAX_BYTES)
         self._trouble = ""
 
     @property
     def name(self) -> str:
         """The name in the outbox."""
-        return "streams"
+        return self._name
 
     @property
     def most_at_once(self) -> int:
@@ -139,22 +147,19 @@ class StreamsSink:
 
     def _fields(self, record: VerdictRecord) -> tuple[str | bytes, ...]:
         if self._settings.envelope == "data":
-            return (
-                *("data", _dump(record.document)),
-                *("timestamp", iso_ms(record.decided_at)),
-                *("metadata", self._facts(record)),
-            )
+            entry = write_entry(record.document, iso_ms(record.decided_at), self._facts(record))
+            return tuple(chain.from_iterable(entry.items()))
         as_json = self._settings.payload == "json"
         return (
             *("key", self._key(record)),
             *("value", _dump(record.document) if as_json else self._encode(record)),
-            *("headers", self._facts(record)),
+            *("headers", _dump(self._facts(record))),
         )
 
-    def _facts(self, record: VerdictRecord) -> bytes:
-        """Write what a reader may want to know before it decodes the payload."""
+    def _facts(self, record: VerdictRecord) -> dict[str, str]:
+        """Tell what a reader may want to know before it decodes the payload."""
         facts = {"message_type": record.kind.value, "verdictKey": record.key}
-        return _dump({**facts, **self._headers()})
+        return {**facts, **self._headers()}
 
     def _key(self, record: VerdictRecord) -> str:
         paths = (self._settings.key_field, "sensorId", "sensor.id", "id", "incidentId")
@@ -170,15 +175,16 @@ class StreamsSink:
     def _failure(self, error: RedisError | OSError) -> DeliveryError:
         place = f"Redis at {_place(self._redis)}"
         if isinstance(error, AuthenticationError):
-            return DeliveryError(
-                f"{place} refused the password. Correct SIDECAR_SINKS__STREAMS__URL."
-            )
+            return DeliveryError(f"{place} refused the password. Correct {self._variable}.")
         if isinstance(error, ResponseError):
             return DeliveryError(f"{place} did not take the verdict: {error}.")
-        return DeliveryError(f"{place} cannot be reached ({type(error).__name__}). {_ADVICE}")
+        return DeliveryError(
+            f"{place} cannot be reached ({type(error).__name__}). "
+            f"Start it, or correct {self._variable}."
+        )
 
 
-def _connect(settings: StreamsSinkSettings) -> Redis:
+def _connect(settings: StreamsSinkSettings, variable: str) -> Redis:
     url = settings.url.get_secret_value()
     try:
         if "://" in url:
@@ -192,8 +198,7 @@ def _connect(settings: StreamsSinkSettings) -> Redis:
     except ValueError:
         pass  # its text shows the password
     raise SettingsError(
-        "The URL of Redis cannot be used. "
-        "Set SIDECAR_SINKS__STREAMS__URL to one such as redis://redis:6379/0."
+        f"The URL of Redis cannot be used. Set {variable} to one such as redis://redis:6379/0."
     )
 
 

@@ -35,11 +35,12 @@ OUTCOME_FAILED: Outcome
 OUTCOME_DESCRIBED: Outcome
 
 class Event(_message.Message):
-    __slots__ = ("fields", "incident", "behavior", "json", "frames", "clip", "url")
+    __slots__ = ("fields", "incident", "behavior", "json", "review_alert", "frames", "clip", "url")
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     INCIDENT_FIELD_NUMBER: _ClassVar[int]
     BEHAVIOR_FIELD_NUMBER: _ClassVar[int]
     JSON_FIELD_NUMBER: _ClassVar[int]
+    REVIEW_ALERT_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     CLIP_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
@@ -47,10 +48,11 @@ class Event(_message.Message):
     incident: _ext_pb2.Incident
     behavior: _ext_pb2.Behavior
     json: bytes
+    review_alert: bytes
     frames: Frames
     clip: bytes
     url: str
-    def __init__(self, fields: _Optional[_Union[EventFields, _Mapping]] = ..., incident: _Optional[_Union[_ext_pb2.Incident, _Mapping]] = ..., behavior: _Optional[_Union[_ext_pb2.Behavior, _Mapping]] = ..., json: _Optional[bytes] = ..., frames: _Optional[_Union[Frames, _Mapping]] = ..., clip: _Optional[bytes] = ..., url: _Optional[str] = ...) -> None: ...
+    def __init__(self, fields: _Optional[_Union[EventFields, _Mapping]] = ..., incident: _Optional[_Union[_ext_pb2.Incident, _Mapping]] = ..., behavior: _Optional[_Union[_ext_pb2.Behavior, _Mapping]] = ..., json: _Optional[bytes] = ..., review_alert: _Optional[bytes] = ..., frames: _Optional[_Union[Frames, _Mapping]] = ..., clip: _Optional[bytes] = ..., url: _Optional[str] = ...) -> None: ...
 
 class EventFields(_message.Message):
     __slots__ = ("id", "sensor_id", "category", "timestamp", "end", "object_ids", "place", "info")
@@ -282,21 +284,81 @@ class ListArmsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListArmsResponse(_message.Message):
-    __slots__ = ("arms",)
+    __slots__ = ("arms", "choice")
     ARMS_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
     arms: _containers.RepeatedCompositeFieldContainer[Arm]
-    def __init__(self, arms: _Optional[_Iterable[_Union[Arm, _Mapping]]] = ...) -> None: ...
+    choice: ArmChoice
+    def __init__(self, arms: _Optional[_Iterable[_Union[Arm, _Mapping]]] = ..., choice: _Optional[_Union[ArmChoice, _Mapping]] = ...) -> None: ...
+
+class SetArmsRequest(_message.Message):
+    __slots__ = ("primary", "policy_json", "restore", "reason", "version", "force")
+    PRIMARY_FIELD_NUMBER: _ClassVar[int]
+    POLICY_JSON_FIELD_NUMBER: _ClassVar[int]
+    RESTORE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    primary: str
+    policy_json: str
+    restore: int
+    reason: str
+    version: int
+    force: bool
+    def __init__(self, primary: _Optional[str] = ..., policy_json: _Optional[str] = ..., restore: _Optional[int] = ..., reason: _Optional[str] = ..., version: _Optional[int] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class SetArmsResponse(_message.Message):
+    __slots__ = ("choice",)
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
+    choice: ArmChoice
+    def __init__(self, choice: _Optional[_Union[ArmChoice, _Mapping]] = ...) -> None: ...
+
+class ArmChoice(_message.Message):
+    __slots__ = ("version", "primary", "policy_json", "actor", "reason", "chosen_at")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PRIMARY_FIELD_NUMBER: _ClassVar[int]
+    POLICY_JSON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_AT_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    primary: str
+    policy_json: str
+    actor: str
+    reason: str
+    chosen_at: _timestamp_pb2.Timestamp
+    def __init__(self, version: _Optional[int] = ..., primary: _Optional[str] = ..., policy_json: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., chosen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Arm(_message.Message):
-    __slots__ = ("name", "adapter", "is_primary", "model", "problem")
+    __slots__ = ("name", "adapter", "is_primary", "model", "problem", "answers", "is_shadow", "typical", "endpoints")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     IS_PRIMARY_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    IS_SHADOW_FIELD_NUMBER: _ClassVar[int]
+    TYPICAL_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     adapter: str
     is_primary: bool
     model: str
     problem: str
-    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., is_primary: _Optional[bool] = ..., model: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
+    answers: bool
+    is_shadow: bool
+    typical: _duration_pb2.Duration
+    endpoints: _containers.RepeatedCompositeFieldContainer[Endpoint]
+    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., is_primary: _Optional[bool] = ..., model: _Optional[str] = ..., problem: _Optional[str] = ..., answers: _Optional[bool] = ..., is_shadow: _Optional[bool] = ..., typical: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
+
+class Endpoint(_message.Message):
+    __slots__ = ("url", "in_flight", "left_out", "problem")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    in_flight: int
+    left_out: bool
+    problem: str
+    def __init__(self, url: _Optional[str] = ..., in_flight: _Optional[int] = ..., left_out: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...

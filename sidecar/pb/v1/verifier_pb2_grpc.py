@@ -64,6 +64,11 @@ class VerifierStub:
                 request_serializer=sidecar_dot_pb_dot_v1_dot_verifier__pb2.ListArmsRequest.SerializeToString,
                 response_deserializer=sidecar_dot_pb_dot_v1_dot_verifier__pb2.ListArmsResponse.FromString,
                 _registered_method=True)
+        self.SetArms = channel.unary_unary(
+                '/vlm_sidecar.v1.Verifier/SetArms',
+                request_serializer=sidecar_dot_pb_dot_v1_dot_verifier__pb2.SetArmsRequest.SerializeToString,
+                response_deserializer=sidecar_dot_pb_dot_v1_dot_verifier__pb2.SetArmsResponse.FromString,
+                _registered_method=True)
 
 
 class VerifierServicer:
@@ -107,7 +112,15 @@ class VerifierServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListArms(self, request, context):
-        """Lists the models behind the contract.
+        """Lists the models behind the contract, and tells which choice of them is in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetArms(self, request, context):
+        """Puts arms in force for the events that are begun from then on. What cannot work is refused, and
+        what was in force stays so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +158,11 @@ def add_VerifierServicer_to_server(servicer, server):
                     servicer.ListArms,
                     request_deserializer=sidecar_dot_pb_dot_v1_dot_verifier__pb2.ListArmsRequest.FromString,
                     response_serializer=sidecar_dot_pb_dot_v1_dot_verifier__pb2.ListArmsResponse.SerializeToString,
+            ),
+            'SetArms': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetArms,
+                    request_deserializer=sidecar_dot_pb_dot_v1_dot_verifier__pb2.SetArmsRequest.FromString,
+                    response_serializer=sidecar_dot_pb_dot_v1_dot_verifier__pb2.SetArmsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -309,6 +327,33 @@ class Verifier:
             '/vlm_sidecar.v1.Verifier/ListArms',
             sidecar_dot_pb_dot_v1_dot_verifier__pb2.ListArmsRequest.SerializeToString,
             sidecar_dot_pb_dot_v1_dot_verifier__pb2.ListArmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetArms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vlm_sidecar.v1.Verifier/SetArms',
+            sidecar_dot_pb_dot_v1_dot_verifier__pb2.SetArmsRequest.SerializeToString,
+            sidecar_dot_pb_dot_v1_dot_verifier__pb2.SetArmsResponse.FromString,
             options,
             channel_credentials,
             insecure,

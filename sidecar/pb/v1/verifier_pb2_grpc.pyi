@@ -50,7 +50,11 @@ class VerifierStub:
     GetVerdict: _grpc.UnaryUnaryMultiCallable[_verifier_pb2.GetVerdictRequest, _verifier_pb2.GetVerdictResponse]
     """Reads the verdict on an event, or tells that the event waits for it."""
     ListArms: _grpc.UnaryUnaryMultiCallable[_verifier_pb2.ListArmsRequest, _verifier_pb2.ListArmsResponse]
-    """Lists the models behind the contract."""
+    """Lists the models behind the contract, and tells which choice of them is in force."""
+    SetArms: _grpc.UnaryUnaryMultiCallable[_verifier_pb2.SetArmsRequest, _verifier_pb2.SetArmsResponse]
+    """Puts arms in force for the events that are begun from then on. What cannot work is refused, and
+    what was in force stays so.
+    """
 
 @_typing.type_check_only
 class VerifierAsyncStub(VerifierStub):
@@ -70,7 +74,11 @@ class VerifierAsyncStub(VerifierStub):
     GetVerdict: _aio.UnaryUnaryMultiCallable[_verifier_pb2.GetVerdictRequest, _verifier_pb2.GetVerdictResponse]  # type: ignore[assignment]
     """Reads the verdict on an event, or tells that the event waits for it."""
     ListArms: _aio.UnaryUnaryMultiCallable[_verifier_pb2.ListArmsRequest, _verifier_pb2.ListArmsResponse]  # type: ignore[assignment]
-    """Lists the models behind the contract."""
+    """Lists the models behind the contract, and tells which choice of them is in force."""
+    SetArms: _aio.UnaryUnaryMultiCallable[_verifier_pb2.SetArmsRequest, _verifier_pb2.SetArmsResponse]  # type: ignore[assignment]
+    """Puts arms in force for the events that are begun from then on. What cannot work is refused, and
+    what was in force stays so.
+    """
 
 class VerifierServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -123,6 +131,16 @@ class VerifierServicer(metaclass=_abc_1.ABCMeta):
         request: _verifier_pb2.ListArmsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_verifier_pb2.ListArmsResponse, _abc.Awaitable[_verifier_pb2.ListArmsResponse]]:
-        """Lists the models behind the contract."""
+        """Lists the models behind the contract, and tells which choice of them is in force."""
+
+    @_abc_1.abstractmethod
+    def SetArms(
+        self,
+        request: _verifier_pb2.SetArmsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_verifier_pb2.SetArmsResponse, _abc.Awaitable[_verifier_pb2.SetArmsResponse]]:
+        """Puts arms in force for the events that are begun from then on. What cannot work is refused, and
+        what was in force stays so.
+        """
 
 def add_VerifierServicer_to_server(servicer: VerifierServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

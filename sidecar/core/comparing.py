@@ -1,0 +1,161 @@
+"""What arms said about an event, and what people say about it: for whoever compares them."""
+
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from sidecar.compared import ArmAnswer, ComparedEvent, ComparedFilter, Label, Role
+from sidecar.errors import NotFound
+from sidecar.model import StoredEvent, VerdictRecord, VerifyEvent
+from sidecar.ports import ArmsMeter, Clock, Comparisons, Ledger
+
+PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """Reads and labels what was said.
+
+    Attributes:
+        ledger: knows the verdicts.
+        store: keeps answers and labels.
+        clock: stamps the labels.
+        meter: counts them.
+    """
+
+    ledger: Ledger
+    store: Comparisons
+    clock: Clock
+    meter: ArmsMeter
+
+    async def answers(self, identity: str) -> tuple[ComparedEvent, Sequence[Label]]:
+        """Return what every arm said about an event, and every label of it, oldest first.
+
+        Raises:
+            NotFound: there is no verdict under this identity.
+        """
+        event = await self._find(identity)
+        return event, await self.store.labels_of(event.key)
+
+    async def label(
+        self, identity: str, truth: bool | None, labeller: str, note: str = ""
+    ) -> ComparedEvent:
+        """Store what somebody says about an event; returns the event with it.
+
+        Raises:
+            NotFound: there is no verdict under this identity.
+        """
+        event = await self._find(identity)
+        label = Label(event.key, truth, labeller, self.clock.now(), note)
+        await self.store.label([(event, label)])
+        self.meter.labelled(1)
+        return replace(event, label=label)
+
+    async def label_all(self, labels: Sequence[tuple[str, Label]]) -> Sequence[str]:
+        """Store what people say about many events; returns identities without a verdict.
+
+        Args:
+            labels: each with a submitted id, an `Id` or a verdict key; those in the labels do not
+                count.
+        """
+        unknown: list[str] = []
+        found: list[tuple[ComparedEvent, Label]] = []
+        for identity, label in labels:
+            try:
+                event = await self._find(identity)
+            except NotFound:
+                unknown.append(identity)
+            else:
+                found.append((event, replace(label, key=event.key)))
+        if found:
+            await self.store.label(found)
+            self.meter.labelled(len(found))
+        return unknown
+
+    async def events(
+        self, wanted: ComparedFilter, *, limit: int, before: int | None = None
+    ) -> Sequence[ComparedEvent]:
+        """List events that were compared or labelled, the latest stored first."""
+        return await self.store.events(wanted, limit=limit, before=before)
+
+    async def every(self, wanted: ComparedFilter) -> AsyncIterator[ComparedEvent]:
+        """Yield all of them, page by page, the latest stored first."""
+        before: int | None = None
+        while page := await self.store.events(wanted, limit=PAGE, before=before):
+            for event in page:
+                yield event
+            before = page[-1].position
+
+    async def _find(self, identity: str) -> ComparedEvent:
+        record = await self.ledger.lookup(identity)
+        if record is None:
+            raise NotFound(f"No event was accepted under the id '{identity}'.")
+        if isinstance(record, StoredEvent):
+            raise NotFound(f"The event '{identity}' has no verdict yet; ask again in a moment.")
+        return await self.store.find(record.key) or event_of_record(record)
+
+
+def compared_event(event: VerifyEvent, answers: Sequence[ArmAnswer]) -> ComparedEvent:
+    """Return an event with what arms said about it."""
+    return ComparedEvent(
+        event.key, event.id, event.sensor_id, event.category, event.timestamp, tuple(answers)
+    )
+
+
+def event_of_record(record: VerdictRecord) -> ComparedEvent:
+    """Return an event as its verdict alone tells it, with the answer of one arm."""
+    info = record.document.get("info")
+    told: Mapping[str, Any] = info if isinstance(info, Mapping) else {}
+    said = _list(told.get("sidecarAnswers"))
+    answer = ArmAnswer(
+        key=record.key,
+        arm=record.arm,
+        model=str(told.get("sidecarModel", "")),
+        adapter=str(told.get("sidecarAdapter", "")),
+        role=Role.PRIMARY,
+        outcome=record.outcome,
+        decided_at=record.decided_at,
+        latency_ms=_whole(told.get("sidecarLatencyMs")) or 0,
+        reason=record.reason,
+        is_published=True,
+        confidence=_number(told.get("sidecarConfidence")),
+        prompt_tokens=_sum(said, "promptTokens"),
+        completion_tokens=_sum(said, "completionTokens"),
+        frames_asked=_whole(told.get("sidecarFramesAsked")),
+        frames_seen=_whole(told.get("sidecarFramesSeen")),
+        prompt_version=_whole(str(told.get("sidecarPromptVersion", "")).rpartition("@")[2]) or 0,
+        text=str(said[-1].get("text", "")) if said else "",
+    )
+    return ComparedEvent(
+        record.key, record.id, record.sensor_id, record.category, record.timestamp, (answer,)
+    )
+
+
+def _list(text: object) -> Sequence[Mapping[str, Any]]:
+    try:
+        found = orjson.loads(str(text))
+    except orjson.JSONDecodeError:
+        return ()
+    is_list = isinstance(found, list) and all(isinstance(it, dict) for it in found)
+    return found if is_list else ()
+
+
+def _sum(answers: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    counts = [it[name] for it in answers if isinstance(it.get(name), int)]
+    return sum(counts) if counts else None
+
+
+def _number(text: object) -> float | None:
+    try:
+        number = float(str(text))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(text: object) -> int | None:
+    number = _number(text)
+    return None if number is None else int(number)
