@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -39,10 +39,12 @@ from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.fetch import GuardedFetcher
 from sidecar.outside.frames import PyavSampler
+from sidecar.outside.prompts import load_descriptions
 from sidecar.outside.vst import VstClient
 from sidecar.parts import (
     Closes,
     RealtimeParts,
+    alert_types_of,
     body_limits,
     build_access,
     build_bridge,
@@ -98,7 +100,7 @@ class App:
     decider: Verifies
     dispatcher: Dispatcher
     outbox: Outbox
-    doors: tuple[Door, ...]
+    doors: Mapping[str, Door]
     faces: Faces
     realtime: RealtimeParts
     canary: Canary
@@ -133,9 +135,10 @@ class App:
         self.crew.start("levels", self._observe_levels())
         self.crew.start("dispatcher", self.dispatcher.run())
         self.crew.start("aside", self.ab.aside.run())
-        sources = {type(it).__name__: it.run() for it in (*self.doors, *self._looks())}
-        for name, work in sources.items():
-            self.crew.start(name, work)
+        looks = {type(look).__name__: look for look in self._looks()}
+        sources = {**self.doors, **looks}
+        for name, source in sources.items():
+            self.crew.start(name, source.run())
         try:
             yield
         finally:
@@ -245,6 +248,7 @@ def build(settings: Settings) -> App:
         use_verdict=settings.verify.use_verdict,
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
+        descriptions=load_descriptions(alert_types_of(settings)),
     )
     ab = build_ab(
         settings, verifier, intake, store, lambda: dispatcher.has_line, clock, meter.registry
@@ -346,7 +350,7 @@ def build(settings: Settings) -> App:
         decider=decider,
         dispatcher=dispatcher,
         outbox=outbox,
-        doors=tuple(reading.values()),
+        doors=reading,
         faces=faces,
         realtime=realtime,
         canary=canary,

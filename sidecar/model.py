@@ -317,6 +317,8 @@ class Prompt:
         output_category: replaces `category` in the published document when set.
         rules: how its answers are asked for and read.
         segment_anchor: which part of the event to show; None leaves it to the recorder's settings.
+        descriptions: what `analyticsModule.description` of the published document becomes, by the
+            verdict; for others it stays.
     """
 
     alert_type: str
@@ -327,6 +329,7 @@ class Prompt:
     output_category: str = ""
     rules: AnswerRules = PLAIN_RULES
     segment_anchor: Anchor | None = None
+    descriptions: Mapping[str, str] = field(default_factory=_empty)
 
 
 class AnswerForm(StrEnum):

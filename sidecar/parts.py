@@ -221,13 +221,18 @@ def build_realtime(
     return RealtimeParts(api, watch, owned)
 
 
+def alert_types_of(settings: Settings) -> Path:
+    """Return the file of alert types that is in force: the user's, or the shipped one."""
+    return settings.prompts.alert_type_config or SHIPPED_ALERT_TYPES
+
+
 async def seed_prompts(prompts: PromptBook, settings: Settings) -> None:
     """Fill the prompt book from the user's alert types, or from the shipped ones.
 
     Raises:
         SettingsError: the file cannot be read.
     """
-    configs = load_alert_types(settings.prompts.alert_type_config or SHIPPED_ALERT_TYPES)
+    configs = load_alert_types(alert_types_of(settings))
     await prompts.seed(configs, override=settings.prompts.override_on_start)
 
 

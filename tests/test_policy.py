@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -143,6 +144,15 @@ def test_a_policy_file_that_is_wrong_says_where(tmp_path: Path, text: str, reaso
     with pytest.raises(SettingsError, match=reason) as raised:
         read_policy_file(str(path))
     assert str(path) in raised.value.detail
+
+
+def test_the_policy_of_the_documentation_is_one() -> None:
+    """What a user copies from there works."""
+    page = (Path(__file__).parents[1] / "docs" / "ab.md").read_text("utf-8")
+    policy = Policy.model_validate(yaml.safe_load(page.split("```yaml")[1].split("```")[0]))
+
+    assert "reason2" == policy.lead
+    assert ["vote", "cascade", "weighted"] == [rule.use.kind for rule in policy.rules[1:]]
 
 
 def test_one_arm_is_the_simple_case(monkeypatch: pytest.MonkeyPatch) -> None:

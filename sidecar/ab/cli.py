@@ -14,6 +14,7 @@ from rich.table import Table
 
 from sidecar.ab.in_force import COMMANDS
 from sidecar.errors import SettingsError
+from sidecar.settings import API_KEY_VARIABLE
 
 if TYPE_CHECKING:
     from sidecar.ab.recorded import Recorded
@@ -184,6 +185,9 @@ def report(
     ] = 2.0,
     min_labelled: Annotated[int, typer.Option(min=0, help="Labels that the gate needs.")] = 300,
     gpus: Annotated[str, typer.Option(help="Of arms, as NAME=COUNT, separated by commas.")] = "",
+    api_key: Annotated[
+        str, typer.Option(envvar=API_KEY_VARIABLE, help="For a running sidecar; scope read.")
+    ] = "",
     examples: Annotated[int, typer.Option(min=0, max=100, help="Disagreements to show.")] = 12,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown for a pull request.")
@@ -206,6 +210,7 @@ def report(
         examples=examples,
         gpus=_read_gpus(gpus),
         rules=GateRules(margin=margin / 100, min_labelled=min_labelled),
+        api_key=api_key,
     )
     made = _run(make_report(_with_clips(clips), wanted, page=out is not None))
     if made.unknown_labels:

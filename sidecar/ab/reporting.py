@@ -28,6 +28,7 @@ from sidecar.errors import MediaError, RequestError, SettingsError
 from sidecar.model import EvidenceForm, SamplePlan, VerdictRecord, VerifyEvent
 from sidecar.outside.clock import SystemClock
 from sidecar.parts import build_store
+from sidecar.redaction import redact
 from sidecar.settings import Settings
 
 LEDGER: Final = "ledger"
@@ -48,6 +49,7 @@ class Wanted:
 
     Attributes:
         source: a file of compared events, or the URL of a running sidecar.
+        api_key: for a running sidecar; "" shows none.
         events: a file of recorded events, or `ledger`, to find clips by; "" asks a running
             sidecar, and shows no clips without one.
         labels: a file of labels; None takes those of the source.
@@ -66,6 +68,12 @@ class Wanted:
     examples: int = 12
     gpus: Mapping[str, float] = field(default_factory=dict)
     rules: GateRules = field(default_factory=GateRules)
+    api_key: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a running sidecar is asked with."""
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ async def make_report(settings: Settings, wanted: Wanted, *, page: bool) -> Made
         summary=summary,
         events=columns,
         created=SystemClock().now(),
-        source=Path(wanted.source).name if not _is_url(wanted.source) else wanted.source,
+        source=redact(wanted.source) if _is_url(wanted.source) else Path(wanted.source).name,
         examples=examples_of(chosen, frames),
         gpus={arm.name: _gpus(arm, wanted.gpus) for arm in summary.arms},
     )
@@ -125,7 +133,9 @@ async def _compared(wanted: Wanted) -> AsyncIterator[ComparedEvent]:
     url = f"{wanted.source.rstrip('/')}/api/v1/ab/comparisons"
     try:
         async with (
-            aiohttp.ClientSession(timeout=_HTTP_TIMEOUT, read_bufsize=2**20) as client,
+            aiohttp.ClientSession(
+                timeout=_HTTP_TIMEOUT, read_bufsize=2**20, headers=wanted.headers
+            ) as client,
             client.get(url, params=_query(wanted.window)) as answer,
         ):
             if not answer.ok:
@@ -221,7 +231,7 @@ async def _known_events(
         events = {it.event.key: it.event for it in read_events(lines, str(path), now)}
         yield {key: events[key] for key in keys if key in events}
     elif _is_url(wanted.source):
-        yield await _from_service(wanted.source, keys)
+        yield await _from_service(wanted, keys)
     else:
         yield {}
 
@@ -241,11 +251,11 @@ async def _from_ledger(settings: Settings, keys: Sequence[str]) -> Mapping[str, 
     return found
 
 
-async def _from_service(url: str, keys: Sequence[str]) -> Mapping[str, VerifyEvent]:
+async def _from_service(wanted: Wanted, keys: Sequence[str]) -> Mapping[str, VerifyEvent]:
     found = {}
-    async with aiohttp.ClientSession(timeout=_HTTP_TIMEOUT) as client:
+    async with aiohttp.ClientSession(timeout=_HTTP_TIMEOUT, headers=wanted.headers) as client:
         for key in keys:
-            address = f"{url.rstrip('/')}/api/v1/verdicts/{quote(key, safe='')}"
+            address = f"{wanted.source.rstrip('/')}/api/v1/verdicts/{quote(key, safe='')}"
             with suppress(aiohttp.ClientError, TimeoutError, RequestError):
                 async with client.get(address) as answer:
                     body: dict[str, Any] = await answer.json() if answer.ok else {}

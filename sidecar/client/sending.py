@@ -17,6 +17,9 @@ AT_ONCE: Final = 256
 MESSAGE_BYTES: Final = 1_048_576
 """A message is sent when it is larger than this."""
 REFUSED_RETRY_S: Final = 0.5
+SILENCE_S: Final = 2.0
+"""How long a server may take to let a stream in before events are sent all the same. What gRPC for
+asyncio is sending when a refusal comes hides the refusal behind «Internal error from Core»."""
 
 Call = grpc.aio.StreamStreamCall[pb.SubmitStreamRequest, pb.SubmitStreamResponse]
 Events = AsyncIterable[AnyEvent] | Iterable[AnyEvent]
@@ -49,6 +52,10 @@ class Sending:
     async def write_to(self, call: Call) -> None:
         """Send over a new call what is not settled, and what comes; then say that this is all."""
         self._start_anew()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(call.initial_metadata(), SILENCE_S)
+        if call.done():  # refused
+            return
         while batch := await self._batch():
             await call.write(pb.SubmitStreamRequest(events=batch))
         await call.done_writing()

@@ -123,6 +123,7 @@ class AlertTypeEntry(BaseModel):
     alert_type: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     prompts: AlertTypePrompts
     output_category: str | None = None
+    output_verdict_description: dict[str, str] | None = None
     segment_anchor: Annotated[Anchor, BeforeValidator(_plain_word)] | None = None
     vlm_params: VlmParams | None = None
     answer: AnswerBody | None = None

@@ -52,6 +52,10 @@ def enrich(verdict: Verdict) -> dict[str, Any]:
         document.update(_alert_fields(verdict))
     if verdict.prompt and verdict.prompt.output_category:
         document["category"] = verdict.prompt.output_category
+    if verdict.prompt and (told := verdict.prompt.descriptions.get(verdict.outcome.value)):
+        module = event.raw.get("analyticsModule")
+        given_module = module if isinstance(module, Mapping) else {}
+        document["analyticsModule"] = {**given_module, "description": told}
     given = event.raw.get("info")
     document["info"] = _info(verdict, given if isinstance(given, Mapping) else {})
     return document

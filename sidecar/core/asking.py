@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from sidecar.core.choices import as_choice, asks_yes_or_no, takes_choice
@@ -29,14 +30,18 @@ from sidecar.model import (
     AnswerShape,
     ChatReply,
     Clip,
+    EventKind,
     Evidence,
     Finding,
+    MediaRequest,
     ModelProfile,
     Note,
+    Origin,
     Prompt,
     Question,
     Sampling,
     Verdict,
+    VerifyEvent,
 )
 from sidecar.ports import FrameSampler
 from sidecar.settings import variable_of
@@ -46,6 +51,43 @@ _SERVER_CHANGED: Final = (VlmRefused, VlmInvalidPayload, FramesNotSeen)
 _HELPED_BY_CHOICE: Final = (EmptyAnswer, TruncatedAnswer, UnparsableAnswer)
 """Answers that lack a verdict. One that contradicts itself, repeats itself or refuses has told that
 the model does not know, and is not pressed for a word."""
+
+
+def event_of_question(
+    now: datetime,
+    category: str,
+    media: MediaRequest,
+    *,
+    key: str = "",
+    kind: EventKind = EventKind.INCIDENT,
+    sensor_id: str = "",
+) -> VerifyEvent:
+    """Make the event of a question that comes from no pipeline: a chat, a review, the canary's."""
+    return VerifyEvent(
+        key=key,
+        id=key,
+        fingerprint="",
+        kind=kind,
+        origin=Origin.ON_DEMAND,
+        raw={},
+        sensor_id=sensor_id,
+        category=category,
+        timestamp=now,
+        end=now,
+        media=media,
+    )
+
+
+def begin_verdict(event: VerifyEvent, arm: Arm, prompt: Prompt) -> Verdict:
+    """Make the verdict that `Asker.ask` goes on with."""
+    return Verdict(
+        event=event,
+        arm=arm.name,
+        adapter=arm.adapter.profile.name,
+        decided_at=event.timestamp,
+        latency_ms=0,
+        prompt=prompt,
+    )
 
 
 @dataclass(frozen=True, slots=True)

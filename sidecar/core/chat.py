@@ -14,7 +14,7 @@ from uuid import uuid4
 from sidecar.contract.chat import Chat, ChatMode, FrameWish
 from sidecar.contract.completion import ChatAnswer, ChatChoice
 from sidecar.contract.strict import refusal_text, verdict_object, verdict_text
-from sidecar.core.asking import Asker
+from sidecar.core.asking import Asker, begin_verdict, event_of_question
 from sidecar.core.choosing import Facts
 from sidecar.core.consulting import first_answer
 from sidecar.core.routing import Arm, ArmsInForce, Switchboard
@@ -37,18 +37,15 @@ from sidecar.model import (
     ChatReply,
     ChatRequest,
     Clip,
-    EventKind,
     EvidenceForm,
     Finding,
     MediaRequest,
     MediaType,
     ModelProfile,
-    Origin,
     Prompt,
     Question,
     SamplePlan,
     Verdict,
-    VerifyEvent,
 )
 from sidecar.ports import ClipSource, Clock, VlmAdapter
 
@@ -226,32 +223,14 @@ class Chats:
         return self._worded(chat, mode, arm, ended, dropped)
 
     def _draft(self, chat: Chat, arm: Arm, mode: ChatMode, number: int) -> Verdict:
-        now = self.clock.now()
-        event = VerifyEvent(
-            key="",
-            id="",
-            fingerprint="",
-            kind=EventKind.INCIDENT,
-            origin=Origin.ON_DEMAND,
-            raw={},
-            sensor_id="",
-            category=_CATEGORY,
-            timestamp=now,
-            end=now,
-            media=MediaRequest(MediaRoute.DIRECT, chat.media_type, chat.media),
-        )
+        media = MediaRequest(MediaRoute.DIRECT, chat.media_type, chat.media)
+        event = event_of_question(self.clock.now(), _CATEGORY, media)
         params = dict(chat.params or {})
         if "seed" in params:
             params["seed"] += number  # several answers by one seed would be one answer
-        return Verdict(
-            event=event,
-            arm=arm.name,
-            adapter=arm.adapter.profile.name,
-            decided_at=now,
-            latency_ms=0,
-            prompt=Prompt(_CATEGORY, chat.user, chat.system, vlm_params=params),
-            freestyle=mode is ChatMode.OWN_TEXT,
-        )
+        prompt = Prompt(_CATEGORY, chat.user, chat.system, vlm_params=params)
+        draft = begin_verdict(event, arm, prompt)
+        return replace(draft, freestyle=mode is ChatMode.OWN_TEXT)
 
     async def _ask(self, draft: Verdict, arm: Arm, clip: Clip) -> Verdict:
         """Ask once, and turn a missing verdict into a finished one where that is wanted."""

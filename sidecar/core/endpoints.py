@@ -189,7 +189,7 @@ class Endpoints:
     def _fail(self, backend: VlmBackend, vitals: EndpointVitals, error: VlmError) -> None:
         if not vitals.failed(error.detail):
             return
-        _log.warning("endpoint_left_out", arm=self._arm, endpoint=vitals.place, detail=error.detail)
+        _log.warning("endpoint_failing", arm=self._arm, endpoint=vitals.place, detail=error.detail)
         task = asyncio.create_task(self._revive(backend, vitals))
         self._revivals.add(task)
         task.add_done_callback(self._revivals.discard)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
-from sidecar.core.asking import Asker
+from sidecar.core.asking import Asker, begin_verdict, event_of_question
 from sidecar.core.choosing import facts_of
 from sidecar.core.chunking import Chunk
 from sidecar.core.consulting import can_another_help, first_answer
@@ -20,7 +20,6 @@ from sidecar.model import (
     EvidenceForm,
     MediaRequest,
     MediaType,
-    Origin,
     Prompt,
     SamplePlan,
     Verdict,
@@ -110,7 +109,7 @@ class Looker:
             )
         except VerificationError as failure:
             error = failure
-        return [replace(self._draft(event, arms[0], view), error=error)] * len(view.chunks)
+        return [replace(begin_verdict(event, arms[0], view.prompt), error=error)] * len(view.chunks)
 
     async def model(self) -> str:
         """Return the id of the leading arm's model.
@@ -128,7 +127,7 @@ class Looker:
     ) -> list[Verdict]:
         """Look with one arm; raises when it could answer nothing and another one may."""
         model = await self._asker.model(arm, view.prompt)
-        draft = replace(self._draft(event, arm, view), model=model)
+        draft = replace(begin_verdict(event, arm, view.prompt), model=model)
         verdicts = await self._look_at_all(draft, arm, view)
         if not is_last and all(can_another_help(verdict.error) for verdict in verdicts):
             assert verdicts[0].error is not None
@@ -174,29 +173,13 @@ class Looker:
                     self._meter.asked(self._clock.monotonic() - shown)
 
     def _event(self, view: View) -> VerifyEvent:
-        now, key = self._clock.now(), f"review:{uuid4()}"
-        return VerifyEvent(
-            key=key,
-            id=key,
-            fingerprint="",
+        return event_of_question(
+            self._clock.now(),
+            view.category,
+            MediaRequest(MediaRoute.LOCAL, view.clip.type),
+            key=f"review:{uuid4()}",
             kind=EventKind.ALERT,
-            origin=Origin.ON_DEMAND,
-            raw={},
             sensor_id=view.sensor_id,
-            category=view.category,
-            timestamp=now,
-            end=now,
-            media=MediaRequest(MediaRoute.LOCAL, view.clip.type),
-        )
-
-    def _draft(self, event: VerifyEvent, arm: Arm, view: View) -> Verdict:
-        return Verdict(
-            event=event,
-            arm=arm.name,
-            adapter=arm.adapter.profile.name,
-            decided_at=event.timestamp,
-            latency_ms=0,
-            prompt=view.prompt,
         )
 
 

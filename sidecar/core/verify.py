@@ -2,9 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sidecar.core.asking import Asker, with_reason
@@ -94,6 +94,7 @@ class Verifier:
         use_verdict: False gives VSS's free-text answers about directly named media.
         default_system: system prompt of alert types without their own.
         default_rules: how answers about alert types without rules of their own are read.
+        descriptions: of events by verdict, by alert type in lower case.
     """
 
     switchboard: Switchboard
@@ -105,6 +106,7 @@ class Verifier:
     use_verdict: bool = True
     default_system: str = ""
     default_rules: AnswerRules = PLAIN_RULES
+    descriptions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     async def verify(self, event: VerifyEvent, *, within_s: float = math.inf) -> Verdict:
         """Decide an event. Every failure of the outside world ends as a verdict with an error.
@@ -213,7 +215,9 @@ class Verifier:
                 f"No prompt is configured for category {event.category!r}; "
                 "add one with POST /api/v1/verification/config."
             )
-        return fill_prompt(config, event, self.default_system, self.default_rules)
+        prompt = fill_prompt(config, event, self.default_system, self.default_rules)
+        told = self.descriptions.get(event.category.strip().lower())
+        return prompt if told is None else replace(prompt, descriptions=told)
 
 
 def _cause(error: TimeoutError | VerificationError, limit_s: float) -> VerificationError:

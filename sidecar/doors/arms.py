@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from sidecar.audit import Attribution
 from sidecar.contract.arms import (
@@ -24,6 +24,7 @@ from sidecar.core.arms import Arms, ArmState
 from sidecar.core.choosing import Facts, describe_plan
 from sidecar.core.vitals import Breaker
 from sidecar.doors.callers import By
+from sidecar.doors.paging import Cursor, PageSize
 from sidecar.model import VerifyEvent
 from sidecar.policy import ArmChoice, Policy
 
@@ -71,8 +72,8 @@ def arms_router(face: ArmsFace, refusals: dict[int | str, dict[str, Any]]) -> AP
 
     @router.get("/history", response_model=ArmHistoryResponse)
     async def list_choices(
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1)] = None,
+        limit: PageSize = 100,
+        cursor: Cursor = None,
     ) -> Response:
         """List what was in force, newest first."""
         return _json(write_history(await arms.history(limit=limit, before=cursor), limit))

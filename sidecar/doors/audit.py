@@ -1,10 +1,11 @@
 """Who changed what, for administrators."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from sidecar.contract.audit import AuditListResponse, write_entries
+from sidecar.doors.paging import Cursor, PageSize
 from sidecar.ports import AuditTrail
 
 
@@ -19,8 +20,8 @@ def audit_router(trail: AuditTrail, refusals: dict[int | str, dict[str, Any]]) -
 
     @router.get("")
     async def list_audit(
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1)] = None,
+        limit: PageSize = 100,
+        cursor: Cursor = None,
     ) -> AuditListResponse:
         """List changes, newest first."""
         return write_entries(await trail.list(limit=limit, before=cursor), limit)

@@ -31,7 +31,8 @@ def comparisons_router(
         read: where the comparisons are.
         explain_missing: returns "" when the statistics' libraries are installed, else a sentence.
     """
-    router = APIRouter(prefix="/api/v1/ab", tags=["ab"], responses=_refusals(500, 503))
+    refusals = _refusals(401, 403, 429, 500, 503)
+    router = APIRouter(prefix="/api/v1/ab", tags=["ab"], responses=refusals)
 
     @router.get("/summary", responses=_refusals(404, 501), response_model=Summary)
     async def summary(

@@ -7,17 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
-from starlette.exceptions import HTTPException
 
 from sidecar import __version__
 from sidecar.contract.body import parse_json_object, validate
@@ -32,8 +28,6 @@ from sidecar.contract.verdict import (
     SubmissionResponse,
     VerdictListResponse,
     VerdictResponse,
-    error_response,
-    refusal_message,
     stamp,
     verdict_response,
 )
@@ -50,16 +44,17 @@ from sidecar.doors.callers import Caller, told
 from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
 from sidecar.doors.following import EventStream
 from sidecar.doors.labels import labels_router
-from sidecar.doors.openai import is_openai, not_offered, openai_router
+from sidecar.doors.openai import openai_router
+from sidecar.doors.paging import Cursor, PageSize
 from sidecar.doors.realtime import Realtime, realtime_router
+from sidecar.doors.refusals import json_answer, translate_errors, write_refusal
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
 from sidecar.doors.traced import Traced
-from sidecar.doors.unrouted import allowed_methods, explain_unreadable
 from sidecar.doors.ws import WebSocketDoor, websocket_router
-from sidecar.errors import InvalidRequest, Issue, RequestError, row_of
+from sidecar.errors import InvalidRequest
 from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
-from sidecar.ports import AuditTrail, Clock
+from sidecar.ports import AuditTrail
 from sidecar.settings import HttpSettings, MetricsSettings
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
@@ -143,8 +138,8 @@ def create_http_app(
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
     if service.tracer is not UNTRACED:
         app.add_middleware(Traced, tracer=service.tracer)
-    protect(app, faces.access, partial(_refusal, service.clock))
-    _translate_errors(app, service)
+    protect(app, faces.access, partial(write_refusal, service.clock))
+    translate_errors(app, service.clock)
     _document(app, faces.access)
     return app
 
@@ -164,9 +159,9 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         except InvalidRequest as error:
             if kind is not EventKind.ALERT or not is_bridge_alert(raw):
                 raise
-            return _json(400, refuse_alert(error.issues, service.clock.now()))
+            return json_answer(400, refuse_alert(error.issues, service.clock.now()))
         told = f"dropped by {taken.dropped}" if taken.dropped else "queued for processing"
-        return _json(
+        return json_answer(
             202,
             SubmissionResponse(
                 id=taken.event.id,
@@ -214,7 +209,7 @@ def _submission_router(service: Service, http: HttpSettings) -> APIRouter:
         """Verify the media that the request names. The verdict is found under `correlationId`."""
         event = await service.submit_on_demand(raw)
         now = stamp(service.clock.now())
-        return _json(202, OnDemandResponse(correlationId=event.id, timestamp=now))
+        return json_answer(202, OnDemandResponse(correlationId=event.id, timestamp=now))
 
     return router
 
@@ -249,8 +244,8 @@ def _verdict_router(service: Service) -> APIRouter:
     @router.get("", response_model=VerdictListResponse)
     async def list_verdicts(
         wanted: Wanted,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1, le=MAX_SEQ)] = None,
+        limit: PageSize = 100,
+        cursor: Cursor = None,
     ) -> Response:
         """List verdicts, newest first. Times compare with the event's `timestamp`."""
         records = await service.ledger.query(wanted, limit=limit, before=cursor)
@@ -261,7 +256,7 @@ def _verdict_router(service: Service) -> APIRouter:
             "count": len(records),
             "nextCursor": following,
         }
-        return _json(200, page)
+        return json_answer(200, page)
 
     @router.get(
         "/stream",
@@ -286,7 +281,7 @@ def _verdict_router(service: Service) -> APIRouter:
         """Read by submitted id, `Id` or verdict key. 202: accepted, not decided yet."""
         found = await service.find(identity)
         status = 202 if isinstance(found, StoredEvent) else 200
-        return _json(status, verdict_response(found))
+        return json_answer(status, verdict_response(found))
 
     return router
 
@@ -304,12 +299,12 @@ def _health_router(
             message="; ".join(failing) or "Alert Bridge is running",
             components={it.part: problem or "ok" for it, problem in problems},
         )
-        return _json(503 if failing else 200, body)
+        return json_answer(503 if failing else 200, body)
 
     @router.get("/health", response_model=ReadinessResponse)
     async def live() -> Response:
         """Tell that the process lives."""
-        return _json(200, ReadinessResponse(status="ok", message="Alert Bridge is running"))
+        return json_answer(200, ReadinessResponse(status="ok", message="Alert Bridge is running"))
 
     router.add_api_route(
         "/ready",
@@ -334,7 +329,7 @@ def _health_router(
             components={"entity_validator": "ok", "event_bridge": problem or "ok"},
             error=problem or None,
         )
-        return _json(503 if problem else 200, body)
+        return json_answer(503 if problem else 200, body)
 
     @router.get(
         "/metrics",
@@ -353,62 +348,6 @@ def _health_router(
         return PlainTextResponse(f"Metrics are at http://localhost:{metrics.port}/metrics\n")
 
     return router
-
-
-def _translate_errors(app: FastAPI, service: Service) -> None:
-    def answer(
-        status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        return _json(status, error_response(reason, message, service.clock.now()), headers)
-
-    @app.exception_handler(RequestError)
-    async def refused(request: Request, error: Exception) -> Response:
-        del request
-        assert isinstance(error, RequestError)
-        return _refusal(service.clock, error)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid_parameter(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        issues = tuple(
-            Issue(".".join(str(part) for part in found["loc"]), found["type"], found["msg"])
-            for found in error.errors()
-        )
-        return await refused(request, InvalidRequest(issues))
-
-    @app.exception_handler(HTTPException)
-    async def not_routed(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        if error.status_code == HTTPStatus.BAD_REQUEST:
-            return await refused(request, explain_unreadable(error))
-        if is_openai(request):
-            return not_offered(request, error.status_code, allowed_methods(request))
-        phrase = HTTPStatus(error.status_code).phrase
-        message = f"{phrase}: {request.method} {request.url.path}; see /docs."
-        headers = dict(error.headers or {})
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(allowed_methods(request))
-        return answer(error.status_code, phrase.lower().replace(" ", "_"), message, headers)
-
-    @app.exception_handler(Exception)
-    async def defect(request: Request, error: Exception) -> Response:
-        del request, error
-        return answer(500, "internal_error", "Internal server error occurred")
-
-
-def _refusal(clock: Clock, error: RequestError) -> Response:
-    """Write a refusal as VSS does."""
-    row = row_of(error)
-    issues = error.issues if isinstance(error, InvalidRequest) else ()
-    body = error_response(row.reason, refusal_message(error, issues), clock.now(), issues)
-    return _json(row.wording.code, body, {"Retry-After": "1"} if row.retryable else None)
-
-
-def _json(
-    status: int, body: BaseModel | dict[str, Any], headers: Mapping[str, str] | None = None
-) -> Response:
-    shown = body.model_dump() if isinstance(body, BaseModel) else body
-    return Response(orjson.dumps(shown), status, headers, media_type="application/json")
 
 
 def _request_of(*models: type[BaseModel]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sidecar.contract.labels import (
 from sidecar.contract.verdict import ErrorResponse
 from sidecar.core.comparing import Comparing
 from sidecar.doors.callers import By
+from sidecar.doors.paging import Cursor, PageSize
 
 NDJSON: Final = "application/x-ndjson"
 _MISSING: Final[dict[int | str, dict[str, Any]]] = {404: {"model": ErrorResponse}}
@@ -73,8 +74,8 @@ def labels_router(comparing: Comparing, refusals: dict[int | str, dict[str, Any]
             str, Query(max_length=1000, description="All of these answered; by commas.")
         ] = "",
         labelled: Annotated[bool | None, Query()] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1)] = None,
+        limit: PageSize = 100,
+        cursor: Cursor = None,
     ) -> Response:
         """List events that arms were compared on, the latest first."""
         names = tuple(name.strip() for name in arms.split(",") if name.strip())

@@ -31,6 +31,7 @@ from sidecar.core.incidents import Incidents
 from sidecar.core.realtime import RealtimeRules, Replay
 from sidecar.doors.callers import By
 from sidecar.doors.json_body import StrictJsonRoute
+from sidecar.doors.paging import PageSize
 from sidecar.errors import InvalidRequest, RequestError, row_of
 from sidecar.model import IncidentQuery
 from sidecar.ports import Clock
@@ -91,7 +92,7 @@ def _add_rule_routes(router: APIRouter, realtime: Realtime) -> None:
 
     @router.get("")
     async def list_rules(
-        size: Annotated[int, Query(ge=1, le=1000)] = 100,
+        size: PageSize = 100,
         offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
     ) -> RealtimeAlertListResponse:
         """List the active rules, oldest first."""
@@ -138,7 +139,7 @@ def _add_incident_route(router: APIRouter, realtime: Realtime) -> None:
     @router.get("/incidents", response_model=IncidentListResponse, responses=_refusals(400))
     async def list_incidents(
         query: Annotated[IncidentQuery, Depends(wanted)],
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        limit: PageSize = 100,
         offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
         consolidate: Annotated[bool | None, Query()] = None,
     ) -> Response:

@@ -99,7 +99,8 @@ class VerifierService(VerifierServicer):
         self, request_iterator: AsyncIterator[pb.SubmitStreamRequest], context: Context
     ) -> AsyncGenerator[pb.SubmitStreamResponse]:
         """Accept events durably, many at the same time, and acknowledge each."""
-        del context
+        # Tells a client that it is let in, before it sends; see `sidecar.client.sending`.
+        await context.send_initial_metadata(())
         groups, room = Groups(), asyncio.Semaphore(AHEAD)
         reader = asyncio.create_task(self._read(request_iterator, groups, room))
         try:

@@ -67,7 +67,7 @@ class PrometheusArmsMeter:
         )
         self._is_left_out = Gauge(
             "sidecar_ab_endpoint_left_out",
-            "1 while an endpoint gets no requests because it fails.",
+            "1 while an endpoint fails and gets no requests that can go elsewhere.",
             ["arm", "endpoint"],
             registry=registry,
         )

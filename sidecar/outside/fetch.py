@@ -69,7 +69,8 @@ class GuardedFetcher:
         """
         target = _parse(url)
         host = target.host or ""
-        self._policy.check_literal(host)
+        if self._policy.check_literal(host):
+            return
         async with self._bounded(url):
             guarded = GuardedResolver(self._names(), self._policy)
             try:

@@ -30,8 +30,11 @@ class AddressPolicy:
             reached
         )
 
-    def check_literal(self, host: str) -> None:
+    def check_literal(self, host: str) -> bool:
         """Check a host that is written as an address, in any spelling that systems accept.
+
+        Returns:
+            False when it is a name, about which this says nothing.
 
         Raises:
             MediaForbidden: the address may not be dialled.
@@ -39,6 +42,7 @@ class AddressPolicy:
         address = parse_literal(host)
         if address is not None and not self.allows(address):
             raise _forbidden(host)
+        return address is not None
 
     def check_answers(self, host: str, answers: Sequence[ResolveResult]) -> None:
         """Check everything that a name resolved to; one bad address among good ones is enough.

@@ -17,10 +17,8 @@ from sidecar.errors import RequestError, StoreUnavailable
 from sidecar.model import (
     NO_RULES,
     Accepted,
-    EventKind,
     FilterRules,
     Offer,
-    Origin,
     OutboxEntry,
     StoredEvent,
     VerdictFilter,
@@ -28,7 +26,15 @@ from sidecar.model import (
     VerifyEvent,
 )
 from sidecar.outside.audit import dump_entry, replayed
-from sidecar.outside.ledger_rows import NEVER, dump, dump_record, load_record, overloaded
+from sidecar.outside.ledger_rows import (
+    NEVER,
+    dump,
+    dump_record,
+    load_record,
+    overloaded,
+    to_outbox_entry,
+    to_stored_event,
+)
 from sidecar.outside.marks import pack_rules, unpack_drop
 from sidecar.outside.redis_store import Argument, RedisStore
 from sidecar.outside.sqlite import to_microseconds
@@ -152,12 +158,14 @@ class RedisLedger:
 
     async def waiting(self, *, after: int, limit: int) -> Sequence[StoredEvent]:
         """List undecided events that nobody works on."""
-        return [_to_event(fields) for fields in await self._store.read("waiting", after, limit)]
+        return [
+            to_stored_event(fields) for fields in await self._store.read("waiting", after, limit)
+        ]
 
     async def claim(self, keys: Sequence[str]) -> Sequence[StoredEvent]:
         """Take up undecided events. Cancelled, it gives them back within a beat."""
         wanted = orjson.dumps(list(keys)).decode()
-        return [_to_event(fields) for fields in await self._take("claim", wanted)]
+        return [to_stored_event(fields) for fields in await self._take("claim", wanted)]
 
     async def release(self, key: str) -> None:
         """Put an event that this replica holds back undecided, without counting the attempt."""
@@ -187,7 +195,7 @@ class RedisLedger:
             case []:
                 return None
             case fields:
-                return _to_event(fields)
+                return to_stored_event(fields)
 
     async def query(
         self, wanted: VerdictFilter, *, limit: int, before: int | None = None
@@ -231,7 +239,7 @@ class RedisLedger:
         latest = to_microseconds(horizon) if horizon else NEVER
         facts = (sink, to_microseconds(now), latest, limit, self._me, self._lease_ms)
         rows = await self._store.write("due", *facts, *map(_entry_id, skip))
-        return [_to_entry(row) for row in sorted(rows, key=lambda row: (int(row[3]), row[6]))]
+        return [to_outbox_entry(row) for row in sorted(rows, key=lambda row: (int(row[3]), row[6]))]
 
     async def mark_sent(self, entries: Sequence[OutboxEntry]) -> None:
         """Forget deliveries that succeeded; the next of their fingerprints become due."""
@@ -247,7 +255,7 @@ class RedisLedger:
 
     async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
         """List deliveries that were given up, oldest first."""
-        return [_to_entry(row) for row in await self._store.read("dead_letters", limit)]
+        return [to_outbox_entry(row) for row in await self._store.read("dead_letters", limit)]
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many.
@@ -381,27 +389,4 @@ def _terms(wanted: VerdictFilter) -> tuple[Argument, ...]:
         _ANY_OUTCOME if wanted.outcome is None else wanted.outcome,
         "" if wanted.since is None else to_microseconds(wanted.since),
         "" if wanted.until is None else to_microseconds(wanted.until),
-    )
-
-
-def _to_event(fields: Sequence[bytes]) -> StoredEvent:
-    key, kind, origin, raw, attempts, position = fields
-    return StoredEvent(
-        key=key.decode(),
-        kind=EventKind(kind.decode()),
-        origin=Origin(origin.decode()),
-        raw=orjson.loads(raw),
-        attempt=max(int(attempts), 1),
-        position=int(position),
-    )
-
-
-def _to_entry(row: Sequence[bytes]) -> OutboxEntry:
-    sink, attempts, error, _, seq, record, number = row
-    return OutboxEntry(
-        id=int(number),
-        sink=sink.decode(),
-        record=load_record(record, int(seq)),
-        attempts=int(attempts),
-        last_error=error.decode(),
     )

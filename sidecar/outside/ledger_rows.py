@@ -115,3 +115,28 @@ def overloaded(waiting: int, limit: int) -> Overloaded:
         f"{waiting} events wait for verification and at most {limit} may. Send again in a moment; "
         "if this lasts, add a model server or raise SIDECAR_LEDGER__MAX_BACKLOG."
     )
+
+
+def to_stored_event(fields: Sequence[bytes]) -> StoredEvent:
+    """Read an undecided event as Redis tells it."""
+    key, kind, origin, raw, attempts, position = fields
+    return StoredEvent(
+        key=key.decode(),
+        kind=EventKind(kind.decode()),
+        origin=Origin(origin.decode()),
+        raw=orjson.loads(raw),
+        attempt=max(int(attempts), 1),
+        position=int(position),
+    )
+
+
+def to_outbox_entry(row: Sequence[bytes]) -> OutboxEntry:
+    """Read a delivery as Redis tells it."""
+    sink, attempts, error, _, seq, record, number = row
+    return OutboxEntry(
+        id=int(number),
+        sink=sink.decode(),
+        record=load_record(record, int(seq)),
+        attempts=int(attempts),
+        last_error=error.decode(),
+    )

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from sidecar.audit import Attribution
 from sidecar.contract.answers import AnswerBody, read_answer, write_answer
-from sidecar.contract.config import AlertTypeFile, read_entry
+from sidecar.contract.config import AlertTypeEntry, AlertTypeFile, read_entry
 from sidecar.errors import AlreadyExists, NotFound, SettingsError, StoreUnavailable
 from sidecar.model import AlertConfig, Anchor, AnswerRules
 from sidecar.outside.audit import edited, insert_entry
@@ -140,18 +140,38 @@ def load_alert_types(path: Path) -> tuple[AlertConfig, ...]:
     Raises:
         SettingsError: names the file, the alert type and the field that is wrong.
     """
+    configs = tuple(read_entry(entry) for entry in _read_entries(path))
+    _check_unique(path, configs)
+    return configs
+
+
+def load_descriptions(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """Read how events are described by their verdict, by the key of their alert type.
+
+    They are VSS's `output_verdict_description`, which its API does not have either, so that the
+    file alone counts.
+
+    Raises:
+        SettingsError: names the file, the alert type and the field that is wrong.
+    """
+    entries = ((key_of(it.alert_type), it.output_verdict_description) for it in _read_entries(path))
+    return {
+        key: {verdict.strip().lower(): text for verdict, text in told.items()}
+        for key, told in entries
+        if told
+    }
+
+
+def _read_entries(path: Path) -> Sequence[AlertTypeEntry]:
     try:
         content = orjson.loads(path.read_bytes())
-        entries = AlertTypeFile.model_validate(content).alerts
+        return AlertTypeFile.model_validate(content).alerts
     except OSError as error:
         raise SettingsError(f"The alert types cannot be read: {error}.") from error
     except orjson.JSONDecodeError as error:
         raise SettingsError(f"{path} is not valid JSON: {error}.") from error
     except ValidationError as error:
         raise SettingsError(f"{path}: {_explain(error, content)}") from error
-    configs = tuple(read_entry(entry) for entry in entries)
-    _check_unique(path, configs)
-    return configs
 
 
 def _check_unique(path: Path, configs: Sequence[AlertConfig]) -> None:

@@ -17,7 +17,7 @@ _USED: Final = Shapes("prompt")
 ALERT_TYPE_KEYS: Final[Mapping[str, Shapes | Unused]] = {
     "alert_type": _USED,
     "output_category": _USED,
-    "output_verdict_description": Unused("analyticsModule.description stays the event's"),
+    "output_verdict_description": _USED,
     "segment_anchor": _USED,
     "prompts.user": _USED,
     "prompts.system": _USED,

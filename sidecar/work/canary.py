@@ -14,19 +14,16 @@ from typing import Final
 
 import structlog
 
-from sidecar.core.asking import Asker
+from sidecar.core.asking import Asker, begin_verdict, event_of_question
 from sidecar.core.routing import Arm, Switchboard
 from sidecar.errors import AnswerError, FramesNotSeen, MediaRoute, VerificationError, VlmBusy
 from sidecar.model import (
     AnswerForm,
     Clip,
-    EventKind,
     EvidenceForm,
     MediaRequest,
-    Origin,
     Prompt,
     Verdict,
-    VerifyEvent,
 )
 from sidecar.ports import Clock
 from sidecar.settings import CanarySettings
@@ -39,7 +36,7 @@ _log = structlog.get_logger()
 
 
 class Canary:
-    """A part that works when the model of the leading arm answered lately.
+    """A part that works when the model of the leading arm, or of a fallback, answered lately.
 
     Args:
         switchboard: tells the arm in force, whose adapter and server are asked.
@@ -70,13 +67,17 @@ class Canary:
         self._problem = ""
 
     async def run(self) -> None:
-        """Verify until cancelled: soon again after a failure, else when there is a pause."""
+        """Verify until cancelled: soon again after a failure, else when there is a pause.
+
+        When other arms are put in force, they are asked at once.
+        """
         while True:
+            change = self._switchboard.listen()
             await self.look()
             if self._failures or not self._has_succeeded:
-                await asyncio.sleep(self._settings.retry_s)
+                await change.wait(self._settings.retry_s)
                 continue
-            await asyncio.sleep(self._settings.interval_s)
+            await change.wait(self._settings.interval_s)
             await self._wait_for_pause()
 
     async def look(self) -> None:
@@ -113,8 +114,23 @@ class Canary:
         return self._has_succeeded and self._failures < self._settings.failures
 
     async def _verify(self) -> str:
+        """Return "" when the leading arm or a fallback answers, else what is wrong with the first.
+
+        Raises:
+            VlmBusy: one of them works, on something else.
+        """
+        routing = self._switchboard.current
+        names = tuple(dict.fromkeys((routing.policy.lead, *routing.policy.fallback)))
+        problems = []
+        for name in names:
+            problem = await self._ask(_frugal(routing.arms[name], is_last=name == names[-1]))
+            if not problem:
+                return ""
+            problems.append(problem)
+        return problems[0]
+
+    async def _ask(self, arm: Arm) -> str:
         """Return "" when there is an answer about the frames, else what is wrong."""
-        arm = _frugal(self._switchboard.current.lead)
         verdict = self._draft(arm)
         try:
             async with asyncio.timeout(self._settings.timeout_s), self._open_clip() as clip:
@@ -137,28 +153,14 @@ class Canary:
         return "" if said else "The model's answer is empty."
 
     def _draft(self, arm: Arm) -> Verdict:
-        now = self._clock.now()
-        event = VerifyEvent(
+        event = event_of_question(
+            self._clock.now(),
+            PROMPT.alert_type,
+            MediaRequest(MediaRoute.LOCAL),
             key="canary",
-            id="canary",
-            fingerprint="",
-            kind=EventKind.INCIDENT,
-            origin=Origin.ON_DEMAND,
-            raw={},
             sensor_id="canary",
-            category=PROMPT.alert_type,
-            timestamp=now,
-            end=now,
-            media=MediaRequest(MediaRoute.LOCAL),
         )
-        return Verdict(
-            event=event,
-            arm=arm.name,
-            adapter=arm.adapter.profile.name,
-            decided_at=now,
-            latency_ms=0,
-            prompt=PROMPT,
-        )
+        return begin_verdict(event, arm, PROMPT)
 
     async def _wait_for_pause(self) -> None:
         """Wait until no event is being verified, but not for ever: those may all be stuck."""
@@ -169,9 +171,10 @@ class Canary:
             await asyncio.sleep(step_s)
 
 
-def _frugal(arm: Arm) -> Arm:
+def _frugal(arm: Arm, *, is_last: bool) -> Arm:
     """Ask for a few words about a clip that is sent, as nobody else can fetch it."""
     sampling = replace(arm.sampling, max_tokens=MAX_TOKENS, answer=AnswerForm.FREE, reasoning=False)
     is_url = arm.plan.form is EvidenceForm.URL
     plan = replace(arm.plan, form=EvidenceForm.VIDEO) if is_url else arm.plan
-    return replace(arm, sampling=sampling, plan=plan)
+    backend = arm.backend if is_last else arm.impatient
+    return replace(arm, backend=backend, sampling=sampling, plan=plan)

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
+from confluent_kafka import KafkaException
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from chaos.offers import Book, Entry
 from chaos.receivers import (
@@ -26,6 +29,8 @@ SETTLE_S = 150.0
 LOOK_EVERY_S = 2.0
 QUIET_S = 3.0
 _SHOWN = 20
+_CANNOT_LOOK = (aiohttp.ClientError, KafkaException, RedisError, OSError, ValueError)
+"""What may come in the way of a look on a machine that is busy with other things."""
 _SIDECAR = Path(sys.executable).with_name("sidecar")
 
 
@@ -140,14 +145,19 @@ async def take_account(world: World, book: Book) -> Account:
 
 async def settle(world: World, book: Book) -> Account:
     """Take account until all is right and stays so, or for `SETTLE_S`."""
-    give_up = asyncio.get_running_loop().time() + SETTLE_S
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + SETTLE_S
     while True:
-        account = await take_account(world, book)
-        if account.is_right:
-            await asyncio.sleep(QUIET_S)
+        try:
             account = await take_account(world, book)
-        if account.is_right or asyncio.get_running_loop().time() > give_up:
-            return account
+            if account.is_right:
+                await asyncio.sleep(QUIET_S)
+                account = await take_account(world, book)
+            if account.is_right or loop.time() > give_up:
+                return account
+        except _CANNOT_LOOK:
+            if loop.time() > give_up:
+                raise
         await asyncio.sleep(LOOK_EVERY_S)
 
 

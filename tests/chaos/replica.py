@@ -61,7 +61,7 @@ class Replica:
         """Start it, and keep it running."""
         self._supervisor = asyncio.create_task(self._supervise())
 
-    async def wait_until_up(self, timeout_s: float = 30.0) -> None:
+    async def wait_until_up(self, timeout_s: float = 90.0) -> None:
         """Wait until it listens. Does nothing when that takes too long; see `last_words`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -75,8 +75,9 @@ class Replica:
 
     def kill(self) -> None:
         """End the process at once; the supervisor starts the next one."""
-        self._is_doomed = True
-        self.kills += self._signal(signal.SIGKILL)
+        if self._signal(signal.SIGKILL):  # there may be none at this moment
+            self._is_doomed = True
+            self.kills += 1
         self.url = ""  # now, as nobody may take a dying process for one that is up
 
     def freeze(self) -> None:
@@ -141,6 +142,8 @@ class Replica:
             limit=2**20,
         )
         self._process = process
+        if not self._is_wanted:  # it was told to leave while it was made
+            self._is_doomed = self._signal(signal.SIGKILL)
         assert process.stdout is not None
         await self._listen(process.stdout)
         status = await process.wait()

@@ -23,6 +23,7 @@ from chaos.offers import Book, OfferMaker
 from chaos.world import World, file_world, shared_world
 
 PER_SECOND: Final = 10.0
+PATIENCE: Final = 3.0
 
 
 class MakeWorld(Protocol):
@@ -78,7 +79,14 @@ class Report:
 
 
 async def run_world(
-    which: str, seed: int, seconds: float, folder: Path, longest_s: float = 10.0
+    which: str,
+    seed: int,
+    seconds: float,
+    folder: Path,
+    longest_s: float = 10.0,
+    *,
+    kills: int = 0,
+    kinds: int = 0,
 ) -> Report:
     """Let faults happen in one world and take account.
 
@@ -88,7 +96,14 @@ async def run_world(
         seconds: how long faults happen.
         folder: for the files of all processes.
         longest_s: length of the longest fault.
+        kills: how many replicas have to be killed, and
+        kinds: how many kinds of faults have to come to their end, before that is enough; on a slow
+            machine it then takes longer, but no longer than `PATIENCE` times as long.
     """
+
+    def is_enough() -> bool:
+        return world.kills >= kills and len(chaos.happened) >= kinds
+
     book, name = Book(), f"{which} {seed}"
     async with WORLDS[which](folder) as world:
         chaos = Chaos(world, name, longest_s)
@@ -96,7 +111,11 @@ async def run_world(
         doorways = world.doorways(random.Random(f"{name} doors"))
         driver = Driver(book, maker, doorways, random.Random(f"{name} offers"), PER_SECOND)
         driving, failing = asyncio.create_task(driver.run()), asyncio.create_task(chaos.run())
+        begun = time.monotonic()
         await asyncio.wait({driving, failing}, timeout=seconds, return_when="FIRST_COMPLETED")
+        while not (is_enough() or failing.done() or time.monotonic() > begun + PATIENCE * seconds):
+            await asyncio.sleep(0.1)
+        failed_s = time.monotonic() - begun
         await _cancel(failing)
         chaos.happened.update(filter(None, [await heal(world)]))
         healed_at = time.monotonic()
@@ -108,11 +127,11 @@ async def run_world(
     return Report(
         world=world.name,
         seed=seed,
-        seconds=seconds,
+        seconds=failed_s,
         settled_s=settled_s,
         account=account,
         happened=chaos.happened,
-        kills=sum(replica.kills for replica in replicas),
+        kills=world.kills,
         false_starts=tuple(words for replica in replicas for words in replica.false_starts),
         crashes=tuple(words for replica in replicas for words in replica.crashes),
     )

@@ -97,6 +97,11 @@ class World:
         """Where replicas listen now."""
         return [replica.url for replica in self.replicas if replica.url]
 
+    @property
+    def kills(self) -> int:
+        """How many processes were killed so far."""
+        return sum(replica.kills for replica in (*self.replicas, *self.retired))
+
     async def wait_until_up(self) -> None:
         """Wait until every replica listens."""
         for replica in self.replicas:

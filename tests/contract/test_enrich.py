@@ -90,6 +90,24 @@ def test_a_confirmed_incident_has_every_field_of_vss_and_ours() -> None:
     } == enrich(verdict)
 
 
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ({"id": "m", "description": "before"}, {"id": "m", "description": "It was seen."}),
+        (None, {"description": "It was seen."}),
+    ],
+)
+def test_the_verdict_may_describe_the_event(module: object, expected: object) -> None:
+    """VSS's `output_verdict_description` takes the place of the analytics module's own."""
+    prompt = Prompt("collision", "?", descriptions={"confirmed": "It was seen."})
+    raw = {key: value for key, value in COLLISION.items() if key != "analyticsModule"}
+    described = _verdict({**raw, **({"analyticsModule": module} if module else {})}, prompt=prompt)
+    rejected = replace(described, finding=Finding(False))
+
+    assert expected == enrich(described)["analyticsModule"]
+    assert module == enrich(rejected).get("analyticsModule")
+
+
 def test_a_failure_has_no_reasoning_and_names_its_source() -> None:
     """VSS leaves reasoning and description out when there was no verdict."""
     info = enrich(_verdict(finding=None, error=VlmTimeout("ReadTimeout: 60 s")))["info"]

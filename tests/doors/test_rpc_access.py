@@ -49,6 +49,7 @@ REQUESTS: Mapping[str, Any] = {
     "WatchVerdicts": pb.WatchVerdictsRequest(after=0),
     "GetVerdict": pb.GetVerdictRequest(id="nobody's"),
     "ListArms": pb.ListArmsRequest(),
+    "SetArms": pb.SetArmsRequest(),
 }
 """A request for every method."""
 
@@ -109,7 +110,7 @@ async def wired(
         "security": security,
     }
     app = build(Settings(**sections))
-    (door,) = (it for it in app.doors if isinstance(it, RpcDoor))
+    (door,) = (it for it in app.doors.values() if isinstance(it, RpcDoor))
     try:
         await app.prepare()
         async with app.running():
@@ -311,6 +312,19 @@ async def test_the_client_shows_its_key_with_every_call(guarded: Wired) -> None:
     assert "UNAUTHENTICATED" == caught.value.reason
 
 
+@pytest.mark.parametrize("trusted", ["", "10.0.0.0/8"], ids=["by key", "by key or address"])
+async def test_a_long_stream_is_told_why_it_is_refused(tmp_path: Path, trusted: str) -> None:
+    """The refusal arrives, however much the client has to send."""
+    async with (
+        wired(tmp_path, keys=one_of_each(), trusted_networks=trusted) as service,
+        AsyncVerifierClient(service.target, api_key=READER) as client,
+    ):
+        with pytest.raises(CallFailed, match="lacks the scope 'submit'") as caught:
+            _ = [ack async for ack in client.submit_stream(map(incident, range(3000)))]
+
+    assert DENIED is caught.value.code
+
+
 async def test_the_client_for_threads_shows_its_key(guarded: Wired) -> None:
     """It is the same client inside."""
 
@@ -367,7 +381,8 @@ async def test_a_forgotten_method_needs_admin_and_learns_who_calls(kind: str, tr
 
         async def ask(key: str) -> Any:
             method = getattr(channel, kind)(f"/echo.Echo/{kind}")
-            request = iter([b"a", b"b"]) if kind.startswith("stream") else b"a"
+            # what is being sent when a refusal comes would hide it
+            request = iter(()) if kind.startswith("stream") else b"a"
             call = method(request, metadata=tuple(_shown(key).items()), timeout=10)
             try:
                 if kind.endswith("stream"):

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -17,8 +16,9 @@ from prometheus_client import CollectorRegistry
 
 from sidecar.core.always_on import AlwaysOn
 from sidecar.core.incidents import Incidents
-from sidecar.doors.http import REFUSALS, _translate_errors
+from sidecar.doors.http import REFUSALS
 from sidecar.doors.realtime import Realtime, realtime_router
+from sidecar.doors.refusals import translate_errors
 from sidecar.errors import SettingsError
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.outside.always_on import load_always_on
@@ -89,7 +89,7 @@ async def api(
         app = FastAPI()
         realtime = Realtime(live.rules, always_on, incidents, clock)
         app.include_router(realtime_router(realtime, REFUSALS, max_json_depth=32))
-        _translate_errors(app, SimpleNamespace(clock=clock))  # type: ignore[arg-type]
+        translate_errors(app, clock)
         async with serving(app) as url, aiohttp.ClientSession() as client:
             yield Api(url, client, live)
     if index:

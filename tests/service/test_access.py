@@ -12,13 +12,18 @@ from api_keys import ADMIN, READER, SCOPES, SUBMITTER, a_key, bearer, one_of_eac
 from harness import Running, running
 from prometheus_client import generate_latest
 
+from sidecar.ab.reporting import Wanted, _compared
 from sidecar.doors.access import Guards
 from sidecar.doors.http import create_http_app
 from sidecar.doors.scopes import ROUTES
+from sidecar.errors import SettingsError
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 CONFIG = "/api/v1/verification/config"
 EXPOSED = {"host": "0.0.0.0"}  # what the settings say; tests listen on loopback all the same
+SOCKETS = sorted(route for route in ROUTES if route.startswith("WEBSOCKET "))
+NEEDING = sorted(route for route, scope in ROUTES.items() if scope and route not in SOCKETS)
+OPEN = sorted(set(ROUTES) - set(NEEDING) - set(SOCKETS))
 
 
 @pytest.fixture
@@ -57,12 +62,12 @@ async def test_every_route_is_in_the_table_of_scopes(guarded: Running) -> None:
 async def test_a_route_opens_to_the_keys_with_its_scope(guarded: Running) -> None:
     """No key: 401. A key without the scope: 403. With it, the route itself answers."""
     wrong: list[Any] = []
-    for route, needed in ROUTES.items():
-        for key, scope in SCOPES.items() if needed else ():
+    for route in NEEDING:
+        for key, scope in SCOPES.items():
             status, _, body = await _ask(guarded, route, key)
-            if status == 401 or (status == 403) == (scope in {needed, "admin"}):
+            if status == 401 or (status == 403) == (scope in {ROUTES[route], "admin"}):
                 wrong.append((route, scope, status, body))
-        for key in ("", "wrong") if needed else ():
+        for key in ("", "wrong"):
             status, answer, body = await _ask(guarded, route, key)
             if (status, answer.headers["WWW-Authenticate"]) != (401, 'Bearer realm="sidecar"'):
                 wrong.append((route, key, status, body))
@@ -70,13 +75,30 @@ async def test_a_route_opens_to_the_keys_with_its_scope(guarded: Running) -> Non
     assert [] == wrong
 
 
+@pytest.mark.parametrize("route", SOCKETS)
+async def test_a_websocket_opens_to_the_keys_with_its_scope(guarded: Running, route: str) -> None:
+    """It is refused before it is opened, with the same status as any other route."""
+    statuses = {key: await _open(guarded, route, key) for key in (*SCOPES, "", "wrong")}
+
+    expected = {key: 101 if it in {ROUTES[route], "admin"} else 403 for key, it in SCOPES.items()}
+    assert {**expected, "": 401, "wrong": 401} == statuses
+
+
+async def _open(service: Running, route: str, key: str) -> int:
+    url = service.url + route.removeprefix("WEBSOCKET ")
+    try:
+        async with service.client.ws_connect(url, headers=bearer(key) if key else {}):
+            return 101
+    except aiohttp.WSServerHandshakeError as refused:
+        return refused.status
+
+
 async def test_probes_and_descriptions_are_open(guarded: Running) -> None:
     """They answer without a key, and with a wrong one."""
     statuses = {
         (route, key): (await _ask(guarded, route, key))[0]
-        for route, needed in ROUTES.items()
+        for route in OPEN
         for key in ("", "wrong")
-        if not needed
     }
 
     assert len(statuses) > 10
@@ -196,9 +218,18 @@ async def test_changes_are_recorded_under_the_name_of_the_key(guarded: Running) 
     ) as answer:
         assert 201 == answer.status
     async with guarded.client.get(f"{guarded.url}/api/v1/audit", headers=bearer(ADMIN)) as answer:
-        (entry,) = (await answer.json())["entries"]
+        entry = (await answer.json())["entries"][0]
 
     assert ("admin", "alert_config.create") == (entry["actor"], entry["action"])
+
+
+async def test_a_report_is_made_of_a_service_that_asks_for_a_key(guarded: Running) -> None:
+    """`sidecar ab report URL` shows the key of SIDECAR_API_KEY, and says when it needs one."""
+    shown = [it async for it in _compared(Wanted(guarded.url, api_key=READER))]
+    with pytest.raises(SettingsError, match="answers 401"):
+        _ = [it async for it in _compared(Wanted(guarded.url))]
+
+    assert [] == shown
 
 
 async def test_without_keys_the_service_is_open_on_loopback(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ async def _chat(it: Arms, model: str = "") -> tuple[int, str, str]:
 
 async def _answers(it: Arms, number: int) -> dict[str, str]:
     """Ask every door; returns whose answer each gave."""
-    door = next(it for it in it.service.app.doors if isinstance(it, RpcDoor))
+    doors = it.service.app.doors.values()
+    door = next(it for it in doors if isinstance(it, RpcDoor))
     async with asyncio.timeout(10):
         while await door.ping():
             await asyncio.sleep(0.01)

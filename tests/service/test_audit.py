@@ -26,7 +26,7 @@ async def _change(
 async def _entries(service: Running, query: str = "") -> list[dict[str, Any]]:
     status, page = await service.get(f"/api/v1/audit{query}")
     assert 200 == status, page
-    return list(page["entries"])
+    return [entry for entry in page["entries"] if entry["actor"] != "settings"]
 
 
 async def test_edits_of_alert_types_are_told_newest_first(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ async def test_a_rule_that_could_not_be_started_is_not_told(tmp_path: Path) -> N
 
 async def test_long_trails_are_read_page_by_page(tmp_path: Path) -> None:
     """`nextCursor` leads to older entries until there are none."""
-    async with running(tmp_path) as service:
+    async with running(tmp_path) as service:  # whose first start is the first entry
         await _change(service, "POST", PATH, CONFIG)
-        for number in range(3):
+        for number in range(2):
             await _change(service, "PUT", f"{PATH}/queueing", {"prompt": f"Question {number}?"})
         _, first = await service.get("/api/v1/audit?limit=3")
         _, second = await service.get(f"/api/v1/audit?limit=3&cursor={first['nextCursor']}")

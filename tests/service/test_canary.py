@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from aiohttp import web
+from ledger_samples import until
 
 from sidecar.arms import build_routing
 from sidecar.core.asking import Asker
@@ -16,6 +17,7 @@ from sidecar.core.routing import Switchboard
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clock import SystemClock
 from sidecar.outside.frames import PyavSampler
+from sidecar.policy import Policy
 from sidecar.settings import CanarySettings, Settings
 from sidecar.testing.fakes import NullMeter
 from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer
@@ -74,11 +76,17 @@ class Perch:
 
 @asynccontextmanager
 async def perched(
-    url: str, arm: dict[str, Any] | None = None, name: str = "reason2", **canary: Any
+    url: str,
+    arm: dict[str, Any] | None = None,
+    name: str = "reason2",
+    *,
+    more: dict[str, Any] | None = None,
+    policy: Policy | None = None,
+    **canary: Any,
 ) -> AsyncGenerator[Perch]:
     """Give a canary on the arm `name` of a service with these settings."""
     arms = {"reason2": {"url": url, "reconnect_s": 0, "retries": 0, "timeout_s": 5, **(arm or {})}}
-    settings = Settings(arms=arms, ab={"primary": name})
+    settings = Settings(arms=arms | (more or {}), ab={"primary": name, "policy": policy})
     clock = SystemClock()
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, NullMeter(), clock)
@@ -249,3 +257,46 @@ async def test_the_canary_waits_for_a_pause_but_not_for_ever() -> None:
                 await asyncio.sleep(0.01)
 
         assert 0 == during
+
+
+async def test_a_fallback_that_answers_is_enough() -> None:
+    """Events are answered by it, too; the leading arm's trouble is told when no arm answers."""
+    server = MoodyServer()
+    url = await server.start()
+    away = {"adapter": "reason2", "url": "http://127.0.0.1:9/v1", "retries": 0, "reconnect_s": 0}
+    policy = Policy.model_validate({"rules": [{"use": "away"}], "fallback": ["reason2"]})
+    nano = {"adapter": "cosmos3-nano"}
+    async with perched(url, nano, more={"away": away}, policy=policy) as perch:
+        await perch.canary.look()
+        stood_in = await perch.canary.ping()
+        server.mood = 500
+        await perch.canary.look()
+        await perch.canary.look()
+        nobody = await perch.canary.ping()
+    await server.close()
+
+    assert "" == stood_in
+    assert "127.0.0.1:9" in nobody or "Cannot connect" in nobody
+
+
+async def test_a_change_of_arms_is_looked_at_at_once() -> None:
+    """Not only when the interval is over."""
+    servers = {name: MoodyServer() for name in ("reason2", "second")}
+    urls = {name: await server.start() for name, server in servers.items()}
+    nano = {"adapter": "cosmos3-nano"}
+    second = {**nano, "url": urls["second"], "retries": 0, "reconnect_s": 0}
+    async with perched(urls["reason2"], nano, more={"second": second}, interval_s=3600) as perch:
+        running = asyncio.create_task(perch.canary.run())
+        await until(lambda: servers["reason2"].asked > 0)
+        await until(lambda: perch.canary._has_succeeded)
+        before = servers["second"].asked
+        switchboard = perch.canary._switchboard
+        policy = Policy.only("second")
+        switchboard.install(replace(switchboard.current, policy=policy))
+        await until(lambda: servers["second"].asked > 0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    for server in servers.values():
+        await server.close()
+
+    assert 0 == before

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from sidecar.app import _listen, _Server, _serving
 from sidecar.doors.http_tls import build_context
 from sidecar.errors import SettingsError
-from sidecar.settings import HttpSettings, HttpTlsSettings
+from sidecar.settings import HttpTlsSettings, Settings
 
 
 def _write(authority: trustme.CA, folder: Path) -> dict[str, Path]:
@@ -37,7 +37,8 @@ async def _served(tls: dict[str, Path], **http: Any) -> AsyncGenerator[int]:
         return "hello"
 
     listening = _listen("127.0.0.1", 0)
-    server = _Server(_serving(app, HttpSettings(tls=HttpTlsSettings(**tls), **http)))
+    settings = Settings(http={"tls": tls, **http})
+    server = _Server(_serving(app, settings))
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started:
         await asyncio.sleep(0.01)

@@ -51,6 +51,14 @@ def test_every_rule_is_for_a_known_key() -> None:
     assert [key for key in KEYS if key not in known | sections] == []
 
 
+def test_every_known_variable_has_a_rule() -> None:
+    """What VSS's compose files set, and its code reads, is in the table, and nothing else is."""
+    lines = (HERE / "known_variables.txt").read_text().splitlines()
+    known = {name for line in lines if not line.startswith("#") for name in line.split()}
+
+    assert known == set(VARIABLES)
+
+
 def test_a_whole_rule_hides_no_other() -> None:
     """No key below one whose rule holds for everything has a rule of its own."""
     assert [key for key in KEYS if any(map(is_whole, ancestors(key)))] == []
