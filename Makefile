@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## Lint, check types, import rules and generated text
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python proto/generate.py --check
 
-check-deploy: $(VENV)/.deploy ## Check image, compose files, machines' variables and chart; as root, the image is built
+check-deploy: $(VENV)/.deploy ## Check image, compose files, machines' variables, chart and CI; as root, the image is built
 	CHECK_DEPLOY=1 $(BIN)/pytest tests/deploy tests/hw
 
 lock: $(VENV)/.deploy ## Fix the versions of everything in the image; what fits stays as it is

@@ -161,6 +161,12 @@ OVERVIEW: Final = Board(
                     _quantiles("alert_bridge_worker_processing_seconds"),
                 ),
                 Panel(
+                    "In line for a place",
+                    "From standing in line to the work; the line is by sensor and deadline.",
+                    "s",
+                    _quantiles("alert_bridge_worker_queue_wait_duration_seconds"),
+                ),
+                Panel(
                     "One request to a model's server",
                     "By arm. Close to the whole time above: the model is the limit.",
                     "s",
@@ -183,6 +189,7 @@ OVERVIEW: Final = Board(
                     "short",
                     (
                         Line("sum(sidecar_backlog_events)", "waiting"),
+                        Line("sum(sidecar_queued_events)", "of these in line"),
                         Line("sum(sidecar_in_flight_events)", "being verified"),
                     ),
                 ),
@@ -197,6 +204,26 @@ OVERVIEW: Final = Board(
                     "A failed one is repeated until it becomes a dead letter.",
                     "ops",
                     (_rate("sidecar_deliveries_total", "sink, result", "{{sink}} {{result}}"),),
+                ),
+            ),
+        ),
+        Row(
+            "Callers",
+            (
+                Panel(
+                    "Not let in",
+                    "By door: no key, no right to do it, or too often.",
+                    "ops",
+                    (_rate("sidecar_access_refused_total", "door, reason", "{{door}} {{reason}}"),),
+                ),
+                Panel(
+                    "WebSocket clients",
+                    "Connected, and closed because there were too many or they were too slow.",
+                    "short",
+                    (
+                        Line("sum(sidecar_websocket_clients)", "connected"),
+                        _rate("sidecar_websocket_refused_total", "reason", "{{reason}}"),
+                    ),
                 ),
             ),
         ),
@@ -230,6 +257,97 @@ OVERVIEW: Final = Board(
                     "Cores in use; decoding clips takes most of it.",
                     "short",
                     (Line("rate(process_cpu_seconds_total[$__rate_interval])", "{{instance}}"),),
+                ),
+            ),
+        ),
+    ),
+)
+ARMS: Final = Board(
+    "vlm-sidecar-arms",
+    "VLM sidecar: arms",
+    (
+        Row(
+            "Answers",
+            (
+                Panel(
+                    "What arms say",
+                    "By outcome and by why they were asked.",
+                    "ops",
+                    (
+                        _rate(
+                            "sidecar_ab_answers_total",
+                            "arm, role, outcome",
+                            "{{arm}} {{role}} {{outcome}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "From asking to the finding",
+                    "By arm.",
+                    "s",
+                    _quantiles("sidecar_ab_answer_seconds", "arm"),
+                ),
+                Panel(
+                    "Shadows that agree",
+                    "With the published verdict; none: not both were verdicts.",
+                    "ops",
+                    (
+                        _rate(
+                            "sidecar_ab_compared_total", "arm, agreement", "{{arm}} {{agreement}}"
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Row(
+            "Choice",
+            (
+                Panel(
+                    "Version in force",
+                    "Of the choice of arms. Replicas that differ for long do not hear each other.",
+                    "short",
+                    (Line("sidecar_ab_choice_version", "{{instance}}"),),
+                ),
+                Panel(
+                    "Arms passed over",
+                    "By reason.",
+                    "ops",
+                    (_rate("sidecar_ab_left_out_total", "arm, reason", "{{arm}} {{reason}}"),),
+                ),
+                Panel(
+                    "Shadows not asked",
+                    "By reason; they never delay the answer.",
+                    "ops",
+                    (_rate("sidecar_ab_shadow_spared_total", "arm, reason", "{{arm}} {{reason}}"),),
+                ),
+            ),
+        ),
+        Row(
+            "Servers and people",
+            (
+                Panel(
+                    "Requests at each server",
+                    "By arm and endpoint.",
+                    "short",
+                    (Line("sidecar_ab_endpoint_in_flight", "{{arm}} {{endpoint}}"),),
+                ),
+                Panel(
+                    "Servers left out",
+                    "1 while a server fails.",
+                    "short",
+                    (Line("sidecar_ab_endpoint_left_out", "{{arm}} {{endpoint}}"),),
+                ),
+                Panel(
+                    "Labels, and comparisons that were lost",
+                    "By people; and events whose answers could not be kept.",
+                    "ops",
+                    (
+                        Line("sum(rate(sidecar_ab_labels_total[$__rate_interval]))", "labels"),
+                        Line(
+                            "sum(rate(sidecar_ab_lost_comparisons_total[$__rate_interval]))",
+                            "lost",
+                        ),
+                    ),
                 ),
             ),
         ),
@@ -362,7 +480,12 @@ REVIEW: Final = Board(
         ),
     ),
 )
-BOARDS: Final = {"overview": OVERVIEW, "realtime": REALTIME, "review": REVIEW}
+BOARDS: Final = {
+    "overview": OVERVIEW,
+    "arms": ARMS,
+    "realtime": REALTIME,
+    "review": REVIEW,
+}
 
 
 def dashboards() -> dict[Path, str]:

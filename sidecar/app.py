@@ -26,6 +26,7 @@ from sidecar.core.routing import ArmsInForce, Routing, Switchboard
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
+from sidecar.core.tracing import UNTRACED, TracedClips
 from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
@@ -54,6 +55,7 @@ from sidecar.parts import (
     build_reviewer,
     build_sinks,
     build_store,
+    build_tracer,
     build_websocket,
     plan_deliveries,
     seed_prompts,
@@ -208,8 +210,9 @@ def build(settings: Settings) -> App:
         StoreUnavailable: the ledger cannot be opened.
     """
     clock, meter = SystemClock(), PrometheusMeter()
+    tracer = build_tracer(settings.trace)
     plugins = load_plugins(settings.answers)
-    routing = build_routing(settings, plugins, meter, clock)
+    routing = build_routing(settings, plugins, meter, clock, tracer)
     switchboard = Switchboard(routing)
     submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
 
@@ -226,7 +229,7 @@ def build(settings: Settings) -> App:
     fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
-    sinks = build_sinks(settings.sinks, settings.bridge, clock)
+    sinks = build_sinks(settings.sinks, settings.bridge, clock, tracer)
     intake = Intake(settings.vst.ignore_event_media)
     asker = Asker(
         sampler,
@@ -238,7 +241,7 @@ def build(settings: Settings) -> App:
     verifier = Verifier(
         switchboard=switchboard,
         prompts=prompts,
-        clips=clips,
+        clips=clips if tracer is UNTRACED else TracedClips(clips, tracer),
         asker=asker,
         clock=clock,
         deadline_s=settings.verify.deadline_s,
@@ -273,6 +276,7 @@ def build(settings: Settings) -> App:
         to_deliver=outbox.notify,
         aside=ab.aside.take,
         max_attempts=settings.ledger.max_attempts,
+        tracer=tracer,
     )
     canary = Canary(
         switchboard, asker, open_canary_clip, lambda: slots.taken > 0, settings.canary, clock
@@ -303,6 +307,7 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
         announce=announce,
+        tracer=tracer,
     )
     websocket = build_websocket(settings, service, meter.registry)
     access = build_access(settings, meter.registry, clock)
@@ -333,6 +338,7 @@ def build(settings: Settings) -> App:
         *backends,
         clips,
         sampler,
+        tracer,
         *store.owned,
     )
     return App(

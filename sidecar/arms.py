@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -14,6 +15,7 @@ from sidecar.core.intake import Intake, kind_of
 from sidecar.core.layers import MeteredVlm, RetryingVlm
 from sidecar.core.plugins import Plugins, load_object
 from sidecar.core.routing import Arm, Routing
+from sidecar.core.tracing import UNTRACED, TracedVlm
 from sidecar.core.verify import Verifier
 from sidecar.core.vitals import EndpointVitals, Vitals
 from sidecar.doors.arms import ArmsFace
@@ -25,13 +27,19 @@ from sidecar.outside.baseline import OpenCvBaseline
 from sidecar.outside.policy_file import load_policy
 from sidecar.outside.vlm_http import HttpVlm
 from sidecar.parts import Store
-from sidecar.ports import ArmsMeter, Clock, Meter, VlmAdapter, VlmBackend
+from sidecar.ports import ArmsMeter, Clock, Meter, Tracer, VlmAdapter, VlmBackend
 from sidecar.redaction import redact
 from sidecar.settings import ArmSettings, Settings
 from sidecar.work.aside import Aside
 
 
-def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clock) -> Routing:
+def build_routing(
+    settings: Settings,
+    plugins: Plugins,
+    meter: Meter,
+    clock: Clock,
+    tracer: Tracer = UNTRACED,
+) -> Routing:
     """Make the arms, and put the settings' policy in force.
 
     Raises:
@@ -39,7 +47,7 @@ def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clo
     """
     policy = load_policy(settings.ab, settings.arms)
     arms = {
-        name: _build_arm(name, arm, settings, plugins, meter, clock)
+        name: _build_arm(name, arm, settings, plugins, partial(_over_http, tracer), meter, clock)
         for name, arm in settings.arms.items()
     }
     families = {
@@ -50,14 +58,20 @@ def build_routing(settings: Settings, plugins: Plugins, meter: Meter, clock: Clo
 
 
 def _build_arm(
-    name: str, arm: ArmSettings, settings: Settings, plugins: Plugins, meter: Meter, clock: Clock
+    name: str,
+    arm: ArmSettings,
+    settings: Settings,
+    plugins: Plugins,
+    connect: Callable[[str, ArmSettings], VlmBackend],
+    meter: Meter,
+    clock: Clock,
 ) -> Arm:
     known = settings.adapters.get(arm.adapter or name, arm.adapter)
     if not known:
         choices = ", ".join(sorted(settings.adapters))
         raise SettingsError(f"arms.{name}.adapter: name one of {choices}, or package.module:ATTR.")
     adapter = plugins.around(load_object(known, f"arms.{name}.adapter"))
-    servers, vitals = _build_servers(name, arm, adapter)
+    servers, vitals = _build_servers(name, arm, adapter, connect)
     metered = [MeteredVlm(server, meter, name, clock) for server in servers]
     endpoints = Endpoints(name, metered, vitals, clock)
     return Arm(
@@ -79,8 +93,16 @@ def _build_arm(
     )
 
 
+def _over_http(tracer: Tracer, name: str, arm: ArmSettings) -> VlmBackend:
+    server = HttpVlm(name, arm, tracer.carrier)
+    return server if tracer is UNTRACED else TracedVlm(server, tracer, name)
+
+
 def _build_servers(
-    name: str, arm: ArmSettings, adapter: VlmAdapter
+    name: str,
+    arm: ArmSettings,
+    adapter: VlmAdapter,
+    connect: Callable[[str, ArmSettings], VlmBackend],
 ) -> tuple[Sequence[VlmBackend], Vitals]:
     if not adapter.profile.is_vlm:
         return [OpenCvBaseline()], Vitals([EndpointVitals("in this process")])
@@ -89,7 +111,7 @@ def _build_servers(
         raise SettingsError(f"arms.{name}.url: give the endpoint, such as http://host:8000/v1.")
     if len(set(urls)) < len(urls):
         raise SettingsError(f"arms.{name}.urls: an endpoint stands there twice; remove one.")
-    servers = [HttpVlm(name, arm.model_copy(update={"url": url})) for url in urls]
+    servers = [connect(name, arm.model_copy(update={"url": url})) for url in urls]
     return servers, Vitals([EndpointVitals(redact(url)) for url in urls])
 
 

@@ -32,6 +32,7 @@ from sidecar.core.review import Reviewer
 from sidecar.core.routing import Deliveries, Switchboard
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
+from sidecar.core.tracing import UNTRACED, TracedSink
 from sidecar.core.verify import Verifier, VerifierByOrigin, Verifies
 from sidecar.doors.access import HttpAccess
 from sidecar.doors.body_limit import Limit
@@ -77,6 +78,7 @@ from sidecar.ports import (
     PromptBook,
     RuleBook,
     Sink,
+    Tracer,
 )
 from sidecar.settings import (
     BridgeSettings,
@@ -85,6 +87,7 @@ from sidecar.settings import (
     Settings,
     SinkSettings,
     StreamsSinkSettings,
+    TraceSettings,
     describe_settings,
     variable_of,
 )
@@ -95,6 +98,7 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "sinks.kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
     "sinks.streams.url": ("redis", "redis"),
     "grpc.enabled": ("grpc", "grpc"),
+    "trace.endpoint": ("otel", "opentelemetry.sdk"),
     "kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
     "streams.url": ("redis", "redis"),
     "bridge.url": ("redis", "redis"),
@@ -232,11 +236,26 @@ async def seed_prompts(prompts: PromptBook, settings: Settings) -> None:
     await prompts.seed(configs, override=settings.prompts.override_on_start)
 
 
+def build_tracer(settings: TraceSettings) -> Tracer:
+    """Make what traces; without an endpoint it does nothing.
+
+    Raises:
+        SettingsError: its extra is not installed.
+    """
+    if not settings.endpoint:
+        return UNTRACED
+    with _extra("trace.endpoint"):
+        from sidecar.observe.trace import OtelTracer
+    return OtelTracer(settings)
+
+
 BRIDGE: Final = "bridge"
 _TAKE_ANYTHING: Final = frozenset({"console", "webhook"})
 
 
-def build_sinks(settings: SinkSettings, bridge: BridgeSettings, clock: Clock) -> list[Sink]:
+def build_sinks(
+    settings: SinkSettings, bridge: BridgeSettings, clock: Clock, tracer: Tracer = UNTRACED
+) -> list[Sink]:
     """Make the sinks that are switched on.
 
     Raises:
@@ -246,17 +265,17 @@ def build_sinks(settings: SinkSettings, bridge: BridgeSettings, clock: Clock) ->
     if settings.console.enabled:
         sinks.append(ConsoleSink(sys.stdout))
     if settings.webhook.url:
-        sinks.append(WebhookSink(settings.webhook, clock))
+        sinks.append(WebhookSink(settings.webhook, clock, tracer.carrier))
     if settings.elastic.hosts:
         sinks.append(ElasticSink(settings.elastic))
     if settings.kafka.bootstrap_servers:
         with _extra("sinks.kafka.bootstrap_servers"):
             from sidecar.outside.sinks.kafka import KafkaSink
-        sinks.append(KafkaSink(settings.kafka, _encode))
+        sinks.append(KafkaSink(settings.kafka, _encode, tracer.carrier))
     if settings.streams.url.get_secret_value():
         with _extra("sinks.streams.url"):
             from sidecar.outside.sinks.streams import StreamsSink
-        sinks.append(StreamsSink(settings.streams, _encode))
+        sinks.append(StreamsSink(settings.streams, _encode, headers=tracer.carrier))
     if bridge.url.get_secret_value():
         with _extra("bridge.url"):
             from sidecar.outside.sinks.streams import StreamsSink
@@ -269,8 +288,10 @@ def build_sinks(settings: SinkSettings, bridge: BridgeSettings, clock: Clock) ->
             remember_s=bridge.remember_s,
             timeout_s=bridge.timeout_s,
         )
-        sinks.append(StreamsSink(streams, _encode, name=BRIDGE, setting="bridge.url"))
-    return sinks
+        sinks.append(
+            StreamsSink(streams, _encode, name=BRIDGE, setting="bridge.url", headers=tracer.carrier)
+        )
+    return [TracedSink(sink, tracer) for sink in sinks] if tracer is not UNTRACED else sinks
 
 
 def plan_deliveries(sinks: Sequence[Sink], bridge: BridgeSettings) -> Deliveries:
@@ -341,12 +362,13 @@ def build_doors(
 
     def intake(source: str, dead_letters: DeadLetters, decode: Decode = decode) -> RecordIntake:
         held.append(dead_letters)
-        return RecordIntake(source, decode, service, dead_letters, service.meter)
+        return RecordIntake(source, decode, service, dead_letters, service.meter, service.tracer)
 
     if settings.grpc.enabled:
         with _extra("grpc.enabled"):
             from sidecar.doors.rpc import RpcDoor
             from sidecar.doors.rpc_access import AccessInterceptor
+            from sidecar.doors.rpc_traced import Traced
         folder = inline_folder(settings)
         media = InlineMediaFolder(folder, settings.media) if folder else None
         certified = settings.grpc.tls.client_ca is not None
@@ -356,7 +378,10 @@ def build_doors(
             arms,
             verifier.verify,
             media,
-            [AccessInterceptor(gate, has_certificates=certified)],
+            [
+                AccessInterceptor(gate, has_certificates=certified),
+                *([] if service.tracer is UNTRACED else [Traced(service.tracer)]),
+            ],
         )
 
     if settings.kafka.bootstrap_servers:

@@ -1,7 +1,7 @@
 """What the core needs from the outside. Protocols only; `sidecar.app` chooses who fulfils them."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
@@ -512,6 +512,39 @@ class Meter(Protocol):
 
     def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
         """Levels of the moment."""
+        ...
+
+
+class Tracer(Protocol):
+    """Tells where the time of one event went. Never raises."""
+
+    def adopt(self, door: str, carrier: Mapping[str, str]) -> None:
+        """Let what this task does from now on belong to its caller's trace.
+
+        Args:
+            door: by which the caller came.
+            carrier: headers of the call; `traceparent` is read, if it is there.
+        """
+        ...
+
+    def span(self, name: str, **facts: str) -> AbstractContextManager[None]:
+        """Measure a step of what this task does."""
+        ...
+
+    def keep(self, key: str) -> None:
+        """Let whoever takes the event up, or delivers its verdict, go on with this trace."""
+        ...
+
+    def resume(self, name: str, key: str, **facts: str) -> AbstractContextManager[None]:
+        """Measure a step of an event that was accepted before, maybe in another task."""
+        ...
+
+    def carrier(self) -> Mapping[str, str]:
+        """Return the headers that let somebody else go on with this trace; none without one."""
+        ...
+
+    async def close(self) -> None:
+        """Send what is not sent yet."""
         ...
 
 

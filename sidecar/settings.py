@@ -917,6 +917,19 @@ class OpenAiSettings(_Section):
     """Larger bodies are refused with 413; media in base64 are a third larger than their files."""
 
 
+class TraceSettings(_Section):
+    """Traces by OpenTelemetry; needs the extra `otel`."""
+
+    endpoint: str = ""
+    """Where to send them by OTLP over HTTP, such as `http://otel-collector:4318` (VSS:
+    OTEL_EXPORTER_OTLP_ENDPOINT); empty: off."""
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Share of the events that are traced, unless their sender says so in `traceparent` (VSS:
+    `alert_agent.tracing.sampling_ratio`)."""
+    service_name: str = Field(default="vss-vlm-sidecar", min_length=1)
+    """Name of the service in the traces (VSS: OTEL_SERVICE_NAME)."""
+
+
 class LogSettings(_Section):
     """Logs on standard error."""
 
@@ -995,6 +1008,7 @@ class Settings(BaseSettings):
     review: ReviewSettings = ReviewSettings()
     canary: CanarySettings = CanarySettings()
     openai: OpenAiSettings = OpenAiSettings()
+    trace: TraceSettings = TraceSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -20,7 +20,7 @@ _BACKOFF_S: Final = 0.5  # the pause of VSS's Alert Bridge between two requests
 _BACKOFF_MAX_S: Final = 8.0
 
 
-class _Layer:
+class Layer:
     """A backend that passes everything on to another."""
 
     def __init__(self, backend: VlmBackend) -> None:
@@ -47,7 +47,7 @@ class _Layer:
         await self._backend.close()
 
 
-class RetryingVlm(_Layer):
+class RetryingVlm(Layer):
     """Repeats requests that failed in a way which may pass (`retryable` in the error table).
 
     Args:
@@ -112,7 +112,7 @@ class RetryingVlm(_Layer):
         raise AssertionError  # count() does not end
 
 
-class MeteredVlm(_Layer):
+class MeteredVlm(Layer):
     """Counts and times each request.
 
     Args:

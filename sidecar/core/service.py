@@ -10,6 +10,7 @@ from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
 from sidecar.core.intake import Intake
 from sidecar.core.slots import Slots
+from sidecar.core.tracing import UNTRACED
 from sidecar.errors import NotFound, RequestError, UnknownCategory
 from sidecar.model import (
     Accepted,
@@ -22,7 +23,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.ports import Clock, Ledger, Meter, Part, PromptBook
+from sidecar.ports import Clock, Ledger, Meter, Part, PromptBook, Tracer
 from sidecar.redaction import redact
 
 FOLLOW_BATCH: Final = 100
@@ -59,6 +60,7 @@ class Service:
         submitted: rung when an accepted event waits to be claimed.
         feed: the latest verdicts.
         announce: is told of each event that was accepted and is new.
+        tracer: measures the acceptance.
     """
 
     intake: Intake
@@ -75,6 +77,7 @@ class Service:
     submitted: Bell
     feed: Feed
     announce: Callable[[VerifyEvent], None] = _keep_quiet
+    tracer: Tracer = UNTRACED
 
     async def submit(self, raw: Mapping[str, Any], kind: EventKind) -> Submission:
         """Accept a pipeline event. When this returns, the event survives a crash or was dropped.
@@ -98,9 +101,10 @@ class Service:
         Raises:
             StoreUnavailable: refused, all that could be read.
         """
-        looked_at = [self._look_at(raw, kind) for raw, kind in events]
-        offers = [it for it in looked_at if isinstance(it, Offer)]
-        answers = iter(await self._accept(offers))
+        with self.tracer.span("accept"):
+            looked_at = [self._look_at(raw, kind) for raw, kind in events]
+            offers = [it for it in looked_at if isinstance(it, Offer)]
+            answers = iter(await self._accept(offers))
         return [self._tell(it, next(answers)) if isinstance(it, Offer) else it for it in looked_at]
 
     async def submit_on_demand(self, raw: Mapping[str, Any]) -> VerifyEvent:
@@ -112,7 +116,8 @@ class Service:
         event = self.intake.read_on_demand(raw, self.clock.now())
         if await self.prompts.find(event.category) is None:
             raise UnknownCategory(f"No alert config found for category '{event.category}'")
-        [answer] = await self._accept([Offer(event)])
+        with self.tracer.span("accept"):
+            [answer] = await self._accept([Offer(event)])
         if isinstance(answer, RequestError):
             raise answer
         return event
@@ -223,5 +228,6 @@ class Service:
         if answer.dropped is None:
             self.meter.accepted(is_new=answer.is_new)
         if answer.is_new:
+            self.tracer.keep(offer.event.key)
             self.announce(offer.event)
         return answer.is_new

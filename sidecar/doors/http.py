@@ -34,6 +34,7 @@ from sidecar.contract.verdict import (
 from sidecar.core.chat import Chats
 from sidecar.core.comparing import Comparing
 from sidecar.core.service import Service
+from sidecar.core.tracing import UNTRACED
 from sidecar.doors.access import HttpAccess, describe_access, protect
 from sidecar.doors.alert_config import alert_config_router
 from sidecar.doors.arms import ArmsFace, arms_router
@@ -49,6 +50,7 @@ from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.refusals import json_answer, translate_errors, write_refusal
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
+from sidecar.doors.traced import Traced
 from sidecar.doors.ws import WebSocketDoor, websocket_router
 from sidecar.errors import InvalidRequest
 from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
@@ -134,6 +136,8 @@ def create_http_app(
     app.include_router(websocket_router(faces.websocket))
     app.include_router(_health_router(service, metrics, faces.registry))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
+    if service.tracer is not UNTRACED:
+        app.add_middleware(Traced, tracer=service.tracer)
     protect(app, faces.access, partial(write_refusal, service.clock))
     translate_errors(app, service.clock)
     _document(app, faces.access)

@@ -11,6 +11,7 @@ from sidecar.contract.bridge import read_alert
 from sidecar.contract.nvschema import from_protobuf
 from sidecar.core.backoff import backoff
 from sidecar.core.service import Service
+from sidecar.core.tracing import UNTRACED
 from sidecar.errors import (
     Ack,
     BodyTooLarge,
@@ -21,7 +22,7 @@ from sidecar.errors import (
     row_of,
 )
 from sidecar.model import DeadLetter, EventKind, Record
-from sidecar.ports import DeadLetters, Meter
+from sidecar.ports import DeadLetters, Meter, Tracer
 
 _PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 2.0
@@ -43,6 +44,7 @@ class RecordIntake:
         service: takes the events.
         dead_letters: takes what can never be an event.
         meter: counts records.
+        tracer: lets each record belong to its sender's trace.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class RecordIntake:
         service: Service,
         dead_letters: DeadLetters,
         meter: Meter,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._source = source
         self._decode = decode
         self._service = service
         self._dead_letters = dead_letters
         self._meter = meter
+        self._tracer = tracer
         self._obstacle = ""
         self._problem = ""
 
@@ -74,6 +78,7 @@ class RecordIntake:
     async def take(self, record: Record) -> None:
         """Return when the record is safe. Waits as long as there is no room for it."""
         self._meter.received(self._source, record.lag_s)
+        self._tracer.adopt(self._source, _carrier(record))
         try:
             await self._submit(record)
         except RequestError as error:
@@ -122,6 +127,10 @@ class RecordIntake:
             attempt += 1
             _log.error("dead_letter_waits", origin=record.origin, detail=self._problem)
             await asyncio.sleep(backoff(attempt, _PAUSE_S, _LONGEST_PAUSE_S))
+
+
+def _carrier(record: Record) -> Mapping[str, str]:
+    return {name: value.decode(errors="replace") for name, value in record.extra}
 
 
 def _cause(error: RequestError) -> str:

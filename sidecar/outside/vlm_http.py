@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -36,9 +36,16 @@ class HttpVlm:
     Args:
         name: of the arm, for texts that a user reads.
         settings: where the server is and how to talk to it.
+        headers: gives further ones for each request.
     """
 
-    def __init__(self, name: str, settings: ArmSettings) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: ArmSettings,
+        headers: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self._headers = headers
         self._name = name
         self._url = settings.url.rstrip("/")
         self._settings = settings
@@ -153,6 +160,7 @@ class HttpVlm:
                 "GET" if body is None else "POST",
                 self._url + path,
                 data=None if body is None else io.BytesIO(body),
+                headers=self._headers(),
                 timeout=timeout,
                 allow_redirects=False,
             ) as response,

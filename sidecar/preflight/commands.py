@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +28,7 @@ from sidecar.preflight.host import (
     read_memory,
 )
 from sidecar.preflight.result import Result, Status
-from sidecar.preflight.services import check_services, worst
+from sidecar.preflight.services import ARMS, check_services, worst
 from sidecar.settings import Settings
 from sidecar.vss.loading import load_settings
 
@@ -74,8 +75,7 @@ async def _all(settings: Settings, profile: str, wait_s: float) -> list[Result]:
     machine = _machine(load_facts(), profile)
     results = [it async for it in _settings_results(settings)]
     outside = await _outside(settings, wait_s)
-    arm = f"arm {settings.ab.primary}"
-    is_serving = any(it.name == arm and it.status is Status.OK for it in outside)
+    is_serving = any(it.name == ARMS and it.status is Status.OK for it in outside)
     return [*results, *_host(settings, machine, os.environ, is_serving=is_serving), *outside]
 
 
@@ -89,17 +89,21 @@ def _machine(facts: Facts, profile: str) -> Machine | None:
 
 async def _settings_results(settings: Settings) -> AsyncIterator[Result]:
     """Yield what `sidecar check` finds, less what only explains; the arm is asked further on."""
-    arm = f"arms.{settings.ab.primary}"
     problems = [
         it
         for it in await find_problems(settings)
-        if it.severity == "error" or (it.severity == "warning" and it.setting != arm)
+        if it.severity == "error" or (it.severity == "warning" and not _is_asked_later(it.setting))
     ]
     for problem in problems:
         status = Status.ERROR if problem.severity == "error" else Status.WARNING
         yield Result(problem.setting, status, problem.text)
     if not problems:
         yield Result("settings", Status.OK, "Nothing is wrong.")
+
+
+def _is_asked_later(setting: str) -> bool:
+    """Tell whether a problem is that of an arm's server, which may still come."""
+    return re.fullmatch(r"arms\.[^.]+", setting) is not None
 
 
 async def _outside(settings: Settings, wait_s: float) -> list[Result]:

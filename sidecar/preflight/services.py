@@ -14,13 +14,12 @@ import aiohttp
 from pydantic import SecretStr
 
 from sidecar.app import App, build
-from sidecar.errors import SidecarError
-from sidecar.outside.clock import SystemClock
-from sidecar.parts import build_store
 from sidecar.ports import Part
 from sidecar.preflight.result import Result, Status
 from sidecar.settings import KafkaSettings, Settings
 
+ARMS: Final = "arms"
+"""Name of the part that stands for the models' servers."""
 _RETRY_S: Final = 2.0
 _ASK_S: Final = 5.0
 _SKEW_WARNING_S: Final = 2.0
@@ -44,6 +43,8 @@ async def _apart(settings: Settings) -> AsyncIterator[App]:
                 "ledger": ledger,
                 "kafka": settings.kafka.model_copy(update={"bootstrap_servers": ""}),
                 "streams": settings.streams.model_copy(update={"url": SecretStr("")}),
+                "bridge": settings.bridge.model_copy(update={"url": SecretStr("")}),
+                "websocket": settings.websocket.model_copy(update={"enabled": False}),
                 "grpc": settings.grpc.model_copy(update={"enabled": False}),
             }
         )
@@ -69,7 +70,7 @@ async def check_services(settings: Settings, wait_s: float) -> list[Result]:
             Result(name, away if problem else Status.OK, problem or "It answers.")
             for name, problem in zip(named, problems, strict=True)
         ]
-        is_up = not dict(zip(named, problems, strict=True))[f"arm {settings.ab.primary}"]
+        is_up = not dict(zip(named, problems, strict=True))[ARMS]
         if settings.canary.enabled and is_up:
             results.append(await _look(app))
     return [*results, *await _stores(settings, away), *await _clocks(settings)]
@@ -101,31 +102,19 @@ async def _look(app: App) -> Result:
 
 
 async def _stores(settings: Settings, away: Status) -> list[Result]:
-    """Ask the brokers and the Redis that the settings name."""
+    """Ask the brokers that the settings name; a ledger in Redis is asked by `sidecar.check`."""
     results = []
-    if settings.ledger.redis.url.get_secret_value():
-        problem = await _redis_ledger(settings)
-        results.append(_answered("ledger", problem, away))
     if settings.kafka.bootstrap_servers:
         results.append(await asyncio.to_thread(check_kafka, settings.kafka, away))
-    if url := settings.streams.url.get_secret_value():
-        results.append(_answered("redis streams", await _redis(url), away))
+    urls = {"redis streams": settings.streams.url, "bridge": settings.bridge.url}
+    for name, url in urls.items():
+        if url.get_secret_value():
+            results.append(_answered(name, await _redis(url.get_secret_value()), away))
     return results
 
 
 def _answered(name: str, problem: str, away: Status) -> Result:
     return Result(name, away if problem else Status.OK, problem or "It answers.")
-
-
-async def _redis_ledger(settings: Settings) -> str:
-    store = build_store(settings.ledger, SystemClock(), exclusive=False)
-    try:
-        return await store.ledger.ping()
-    except SidecarError as error:
-        return error.detail
-    finally:
-        for part in store.owned:
-            await part.close()
 
 
 async def _redis(url: str) -> str:
@@ -136,7 +125,7 @@ async def _redis(url: str) -> str:
         try:
             await redis.ping()
         except (RedisError, OSError) as error:
-            return f"Redis does not answer: {error}. Check SIDECAR_STREAMS__URL."
+            return f"Redis does not answer: {error}. Start it, or correct its URL."
     return ""
 
 

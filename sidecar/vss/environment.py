@@ -16,7 +16,8 @@ class Fills:
 
 
 _FLAG_LOG: Final = Unused("prompts, answers and documents are not logged")
-_TRACING: Final = Unused("nothing is traced yet")
+_TRACING: Final = Unused("spans are sent by OTLP with the limits of the sidecar")
+_METRICS: Final = Unused("metrics are scraped from the Prometheus endpoint")
 
 VARIABLES: Final[Mapping[str, Sets | Shapes | Unused | Fills]] = {
     "VLM_BASE_URL": Fills(),
@@ -41,15 +42,15 @@ VARIABLES: Final[Mapping[str, Sets | Shapes | Unused | Fills]] = {
     "ALERT_AGENT_DEFAULTS_FILE": Shapes("defaults of alerts, in a configuration of 2.4"),
     "VLM_WARMUP_ENABLED": Sets("canary.enabled", Kind.FLAG),
     "RTVI_VLM_MODEL_TO_USE": Unused("it tells RT-VLM, not its callers, what to load"),
-    "ENABLE_OTEL_MONITORING": Unused("nothing is traced yet", missed_at="true"),
+    "ENABLE_OTEL_MONITORING": Shapes("tracing", Kind.FLAG),
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": _TRACING,
-    "OTEL_EXPORTER_OTLP_ENDPOINT": _TRACING,
-    "OTEL_SERVICE_NAME": _TRACING,
-    "OTEL_RESOURCE_ATTRIBUTES": _TRACING,
+    "OTEL_EXPORTER_OTLP_ENDPOINT": Shapes("tracing", Kind.URL),
+    "OTEL_SERVICE_NAME": Shapes("tracing"),
+    "OTEL_RESOURCE_ATTRIBUTES": Unused("OpenTelemetry reads it by itself"),
     "OTEL_TRACES_EXPORTER": _TRACING,
-    "OTEL_METRICS_EXPORTER": _TRACING,
-    "OTEL_METRIC_EXPORT_INTERVAL": _TRACING,
-    "OTEL_METRIC_EXPORT_TIMEOUT": _TRACING,
+    "OTEL_METRICS_EXPORTER": _METRICS,
+    "OTEL_METRIC_EXPORT_INTERVAL": _METRICS,
+    "OTEL_METRIC_EXPORT_TIMEOUT": _METRICS,
     "LOG_VLM_USAGE": Unused("the tokens of an answer stand with its verdict"),
     "LOG_VERBOSE_PROMPTS": _FLAG_LOG,
     "LOG_VERBOSE_VLM_RESPONSE": _FLAG_LOG,
@@ -59,6 +60,7 @@ VARIABLES: Final[Mapping[str, Sets | Shapes | Unused | Fills]] = {
     "LOG_TRUNCATE_BASE64": _FLAG_LOG,
 }
 
+_COLLECTOR: Final = "http://otel-collector:4318"
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  # a container is reached from other containers only so
 _PORT: Final = 9080
 _PRIVATE: Final = (
@@ -82,6 +84,12 @@ def shape_environment(environment: Mapping[str, str], draft: Draft) -> None:
     name = "FASTAPI_PORT" if values.has("FASTAPI_PORT") else "ALERT_BRIDGE_PORT"
     draft.put("http.port", values.whole(name, _PORT), name)
     draft.put("vst.model_is_remote", values.text("VLM_MODE").lower() == "remote", "VLM_MODE")
+    if values.flag("ENABLE_OTEL_MONITORING"):
+        endpoint = values.text("OTEL_EXPORTER_OTLP_ENDPOINT", _COLLECTOR)
+        draft.put("trace.endpoint", endpoint, "ENABLE_OTEL_MONITORING")
+        if values.has("OTEL_SERVICE_NAME"):
+            name = values.text("OTEL_SERVICE_NAME")
+            draft.put("trace.service_name", name, "OTEL_SERVICE_NAME")
     if values.has("ALERT_REVIEW_MEDIA_BASE_DIR"):
         folder = values.text("ALERT_REVIEW_MEDIA_BASE_DIR")
         draft.put("media.allowed_roots", [folder], "ALERT_REVIEW_MEDIA_BASE_DIR")

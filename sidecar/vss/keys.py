@@ -195,7 +195,9 @@ _AGENT: Final[Mapping[str, Rule]] = {
     "enrichment.enabled": Unused("no second question is asked for a description", missed_at=True),
     "always_on": Sets("realtime.always_on", FLAG),
     "metrics.per_sensor_labels": Unused("metrics are not divided by sensor", missed_at=True),
-    "tracing": Unused("nothing is traced yet", whole=True),
+    "tracing.sampling_ratio": Sets("trace.sample_ratio", NUMBER),
+    "tracing.include_content": Unused("prompts and answers are not traced", missed_at=True),
+    "tracing.max_content_chars": Unused("prompts and answers are not traced"),
     **{f"event_filters.{key}": rule for key, rule in _FILTERS.items()},
 }
 

@@ -13,6 +13,7 @@ from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
 from sidecar.core.scheduling import Refused, Scheduler
 from sidecar.core.slots import Slots
+from sidecar.core.tracing import UNTRACED
 from sidecar.core.verify import Look, Verifies
 from sidecar.errors import (
     Poisoned,
@@ -22,7 +23,7 @@ from sidecar.errors import (
     row_of,
 )
 from sidecar.model import StoredEvent, VerifyEvent
-from sidecar.ports import Clock, Ledger, Meter
+from sidecar.ports import Clock, Ledger, Meter, Tracer
 from sidecar.redaction import redact
 
 STORE_RETRY_S: Final = 1.0
@@ -45,6 +46,7 @@ class Dispatcher:
         to_deliver: called after each commit.
         aside: takes what a committed verdict leaves to do; must return at once.
         max_attempts: an event that was taken up more often ends as poisoned.
+        tracer: measures each verification.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Dispatcher:
         to_deliver: Callable[[], None],
         aside: Callable[[Look], None],
         max_attempts: int,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._ledger = ledger
         self._intake = intake
@@ -77,6 +80,7 @@ class Dispatcher:
         self._to_deliver = to_deliver
         self._aside = aside
         self._max_attempts = max_attempts
+        self._tracer = tracer
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = 0
         self._more_may_wait = True
@@ -220,13 +224,14 @@ class Dispatcher:
 
     async def _decide(self, event: VerifyEvent, expires: float) -> None:
         begun = self._clock.monotonic()
-        try:
-            look = await self._look_at(event, expires - begun)
-        except asyncio.CancelledError:
-            await self._ledger.release(event.key)
-            raise
-        self._scheduler.done(event, self._clock.monotonic() - begun)
-        await self._commit_or_say_why(look)
+        with self._tracer.resume("verify", event.key, sensor=event.sensor_id):
+            try:
+                look = await self._look_at(event, expires - begun)
+            except asyncio.CancelledError:
+                await self._ledger.release(event.key)
+                raise
+            self._scheduler.done(event, self._clock.monotonic() - begun)
+            await self._commit_or_say_why(look)
 
     async def _look_at(self, event: VerifyEvent, within_s: float) -> Look:
         if event.attempt > self._max_attempts:

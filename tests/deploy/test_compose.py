@@ -18,6 +18,7 @@ from deploy.env_files import COMPOSE, HW_ENVS, ROOT, compose_files, hw_names, va
 from deploy.tools import miss, render, tool
 from deploy.vss_shape import VSS, VSS_ENV
 from sidecar import __version__
+from sidecar.core.gate import find_exposures
 from sidecar.settings import load_settings
 
 BASE = COMPOSE / "docker-compose.yml"
@@ -80,8 +81,8 @@ def _filled(text: str) -> str:
     variables = values_of(HW_ENVS / "dgx-spark-pair.env")
 
     def value(found: re.Match[str]) -> str:
-        name, _, default = found[1].partition(":-")
-        return variables.get(name.partition(":?")[0], default or "1")
+        name, mark, default = re.match(r"(\w+)(:?[-?]|)(.*)", found[1]).groups()  # type: ignore[union-attr]
+        return variables.get(name, default if mark.endswith("-") and default else "1")
 
     return re.sub(r"\$\{([^}]*)\}", value, text)
 
@@ -180,7 +181,7 @@ def test_a_model_without_a_machine_is_refused_in_words() -> None:
 
 
 def test_nothing_is_reachable_from_other_machines() -> None:
-    """The API has no authentication, so every port is on loopback until the user opens it."""
+    """Docker's networks need no key, so every port is on loopback until the user opens it."""
     services = compose(
         BASE.name, "vlm.pair.yml", machine="dgx-spark-pair", profiles=tuple(PROFILES)
     )
@@ -203,6 +204,7 @@ def test_the_sidecar_starts_with_what_compose_gives_it(
     settings = load_settings()
 
     assert settings.http.host == "0.0.0.0"
+    assert not list(find_exposures(settings))
     assert [str(it) for it in settings.media.allowed_roots] == ["/clips"]
 
 

@@ -14,6 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from deploy.env_files import COMPOSE, ROOT
 from deploy.tools import miss, tool
+from sidecar.observe.ab_metrics import PrometheusArmsMeter
+from sidecar.observe.access_metrics import PrometheusAccessMeter
+from sidecar.observe.audience_metrics import PrometheusAudienceMeter
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.observe.realtime_metrics import PrometheusRealtimeMeter
 from sidecar.observe.review_metrics import PrometheusReviewMeter
@@ -30,6 +33,9 @@ def registry() -> CollectorRegistry:
     meter = PrometheusMeter()
     PrometheusRealtimeMeter(meter.registry)
     PrometheusReviewMeter(meter.registry)
+    PrometheusArmsMeter(meter.registry, ["reason2"])
+    PrometheusAccessMeter(meter.registry)
+    PrometheusAudienceMeter(meter.registry)
     return meter.registry
 
 

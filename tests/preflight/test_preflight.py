@@ -48,7 +48,7 @@ async def test_a_service_that_will_work_is_told_so(tmp_path: Path) -> None:
     await vlm.close()
 
     assert status == 0, found
-    for name in ("settings", "memory", "ledger disk", "arm reason2", "canary", "sink elastic"):
+    for name in ("settings", "memory", "ledger disk", "arms", "canary", "sink elastic"):
         assert statuses(found)[name] == "ok", name
     assert not list(tmp_path.iterdir())
 
@@ -66,7 +66,7 @@ async def test_a_server_that_is_ready_and_cannot_verify_is_an_error(tmp_path: Pa
     await vlm.close()
 
     assert status == 6
-    assert statuses(found)["arm reason2"] == "ok"
+    assert statuses(found)["arms"] == "ok"
     assert statuses(found)["canary"] == "error"
 
 
@@ -94,7 +94,7 @@ async def test_what_is_away_is_a_warning_unless_it_was_waited_for(tmp_path: Path
     strict, _ = await preflight(tmp_path, "--strict", **settings)
 
     assert (at_once, waited, strict) == (0, 6, 6)
-    for name in ("arm reason2", "kafka"):
+    for name in ("arms", "kafka"):
         assert statuses(found)[name] == "warning"
         assert statuses(late)[name] == "error"
 

@@ -450,6 +450,7 @@ def test_variables_of_the_compose_file_count() -> None:
             "ALWAYS_ON_RULES_CONFIG": "/app/runtime/realtime-config.yml",
             "LOG_VERBOSE_ES": "true",
             "ENABLE_OTEL_MONITORING": "true",
+            "OTEL_SERVICE_NAME": "vss-alert-ms",
         },
     )
 
@@ -461,7 +462,10 @@ def test_variables_of_the_compose_file_count() -> None:
     assert value_of(draft, "canary.enabled") is False
     assert value_of(draft, "realtime.always_on_rules") == "/app/runtime/realtime-config.yml"
     assert "LOG_VERBOSE_ES" in told(draft, "note")
-    assert "ENABLE_OTEL_MONITORING" in told(draft, "warning")
+    assert value_of(draft, "trace") == {
+        "endpoint": "http://otel-collector:4318",
+        "service_name": "vss-alert-ms",
+    }
 
 
 def test_a_wrong_variable_is_refused() -> None:

@@ -1,6 +1,6 @@
 """Verdicts as NvSchema messages in Kafka."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -39,20 +39,25 @@ class KafkaSink:
 
     The kind of the event decides topic and schema, on both routes. (In the Alert Bridge the alert
     route's default `message_type` of "behavior" is refused by its serializer.) As there, messages
-    carry no headers; the verdict's key is in `info.sidecarVerdictKey`. The producer is idempotent,
-    so its own retries neither duplicate nor reorder; a delivery that the outbox repeats is a second
-    message with the same key.
+    carry no headers, unless they are traced; the verdict's key is in `info.sidecarVerdictKey`. The
+    producer is idempotent, so its own retries neither duplicate nor reorder; a delivery that the
+    outbox repeats is a second message with the same key.
 
     Args:
         encode: turns a verdict into the message's value; raises DeliveryRefused when it cannot be.
+        headers: gives the headers of a message.
 
     Raises:
         SettingsError: librdkafka does not accept an option.
     """
 
     def __init__(
-        self, settings: KafkaSinkSettings, encode: Callable[[VerdictRecord], bytes]
+        self,
+        settings: KafkaSinkSettings,
+        encode: Callable[[VerdictRecord], bytes],
+        headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        self._headers = headers
         self._settings = settings
         self._encode = encode
         self._topics = {
@@ -86,7 +91,8 @@ class KafkaSink:
         value = self._encode(record)
         try:
             with self._translated(topic):
-                await self._producer.send(topic, key.encode(), value)
+                headers = [(name, text.encode()) for name, text in self._headers().items()]
+                await self._producer.send(topic, key.encode(), value, headers)
         except DeliveryRefused:
             raise
         except DeliveryError as error:

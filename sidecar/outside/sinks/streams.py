@@ -1,6 +1,6 @@
 """Verdicts as entries of Redis Streams."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -62,6 +62,7 @@ class StreamsSink:
             cannot be.
         name: in the outbox.
         setting: where the URL comes from, by its dotted name.
+        headers: gives further facts of an entry.
 
     Raises:
         SettingsError: the URL cannot be used.
@@ -74,7 +75,9 @@ class StreamsSink:
         *,
         name: str = "streams",
         setting: str = "sinks.streams.url",
+        headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        self._headers = headers
         self._settings = settings
         self._name = name
         self._variable = variable_of(setting)
@@ -144,14 +147,19 @@ class StreamsSink:
 
     def _fields(self, record: VerdictRecord) -> tuple[str | bytes, ...]:
         if self._settings.envelope == "data":
-            entry = write_entry(record.document, iso_ms(record.decided_at), _facts(record))
+            entry = write_entry(record.document, iso_ms(record.decided_at), self._facts(record))
             return tuple(chain.from_iterable(entry.items()))
         as_json = self._settings.payload == "json"
         return (
             *("key", self._key(record)),
             *("value", _dump(record.document) if as_json else self._encode(record)),
-            *("headers", _dump(_facts(record))),
+            *("headers", _dump(self._facts(record))),
         )
+
+    def _facts(self, record: VerdictRecord) -> dict[str, str]:
+        """Tell what a reader may want to know before it decodes the payload."""
+        facts = {"message_type": record.kind.value, "verdictKey": record.key}
+        return {**facts, **self._headers()}
 
     def _key(self, record: VerdictRecord) -> str:
         paths = (self._settings.key_field, "sensorId", "sensor.id", "id", "incidentId")
@@ -198,11 +206,6 @@ def _place(redis: Redis) -> str:
     """Return host and port without credentials."""
     facts = redis.connection_pool.connection_kwargs
     return str(facts.get("path") or f"{facts.get('host', 'localhost')}:{facts.get('port', 6379)}")
-
-
-def _facts(record: VerdictRecord) -> dict[str, str]:
-    """Tell what a reader may want to know before it decodes the payload."""
-    return {"message_type": record.kind.value, "verdictKey": record.key}
 
 
 def _dump(document: object) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -30,11 +31,22 @@ class WebhookSink:
     `X-Sidecar-Signature` (with a secret) what `verify_signature` checks. Redirects are not
     followed, because a signed body must not travel to another place.
 
+    Args:
+        settings: where to post, and with which secret.
+        clock: stamps each delivery.
+        headers: gives further headers of a delivery.
+
     Raises:
         SettingsError: the URL cannot be used.
     """
 
-    def __init__(self, settings: WebhookSinkSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: WebhookSinkSettings,
+        clock: Clock,
+        headers: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self._further_headers = headers
         self._url = _parse_url(settings.url)
         self._secret = settings.secret.get_secret_value()
         self._timeout = aiohttp.ClientTimeout(total=settings.timeout_s)
@@ -101,6 +113,7 @@ class WebhookSink:
             "Content-Type": "application/json",
             TIMESTAMP_HEADER: timestamp,
             DELIVERY_HEADER: quote(entry.record.key, safe=":%"),
+            **self._further_headers(),
         }
         if self._secret:
             headers[SIGNATURE_HEADER] = sign(self._secret, timestamp, body)
