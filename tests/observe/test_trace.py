@@ -202,7 +202,7 @@ async def test_a_call_of_grpc_hands_the_trace_on(tmp_path: Path) -> None:
     async with net() as found:
         options = {**sections(found, tmp_path), "grpc": {"enabled": True, "port": 0}}
         async with running(tmp_path, **options) as service:
-            (door,) = (it for it in service.app.doors if isinstance(it, RpcDoor))
+            (door,) = (it for it in service.app.doors.values() if isinstance(it, RpcDoor))
             while await door.ping():
                 await asyncio.sleep(0.01)
             channel = grpc.aio.insecure_channel(f"127.0.0.1:{door.port}")
