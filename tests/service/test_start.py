@@ -19,7 +19,8 @@ def _sidecar(folder: Path, *arguments: str, **settings: str) -> subprocess.Compl
     return subprocess.run(
         [sys.executable, "-m", "sidecar", *arguments],
         cwd=folder,
-        env={**os.environ, **settings},
+        # whatever else listens on this machine must not stop it first
+        env={**os.environ, "SIDECAR_HTTP__PORT": "0", "SIDECAR_METRICS__PORT": "0", **settings},
         capture_output=True,
         text=True,
         timeout=30,
