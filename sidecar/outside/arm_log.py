@@ -1,5 +1,6 @@
 """The choices of arms, in the ledger's file."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from sqlite3 import Connection
@@ -23,22 +24,16 @@ _INSERT: Final = """
 _END: Final = 2**63 - 1
 
 
-class SqliteArmLog:
-    """Fulfils `ports.ArmLog`. The database belongs to whoever opened it."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
+class ListedArmLog(ABC):
+    """What every log of choices does alike, once it can list them."""
 
     async def ping(self) -> str:
-        """Return "" when the file can be read now, else what is wrong."""
+        """Return "" when choices can be read now, else what is wrong."""
         try:
             await self.latest()
         except StoreUnavailable as error:
             return error.detail
         return ""
-
-    async def close(self) -> None:
-        """Do nothing: there is nothing here to release."""
 
     async def latest(self) -> ArmChoice | None:
         """Return the newest choice; None when there was none."""
@@ -48,6 +43,20 @@ class SqliteArmLog:
         """Return a choice, or None."""
         found = await self.list(limit=1, before=version + 1)
         return found[0] if found and found[0].version == version else None
+
+    @abstractmethod
+    async def list(self, *, limit: int, before: int | None = None) -> Sequence[ArmChoice]:
+        """List choices, newest first, with a version below `before`."""
+
+
+class SqliteArmLog(ListedArmLog):
+    """Fulfils `ports.ArmLog`. The database belongs to whoever opened it."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def close(self) -> None:
+        """Do nothing: the database belongs to whoever opened it."""
 
     async def list(self, *, limit: int, before: int | None = None) -> Sequence[ArmChoice]:
         """List choices, newest first, with a version below `before`."""
