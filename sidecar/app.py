@@ -20,12 +20,12 @@ from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
 from sidecar.core.gate import find_exposures
 from sidecar.core.intake import Intake
+from sidecar.core.places import Places
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import ArmsInForce, Routing, Switchboard
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
-from sidecar.core.slots import Slots
 from sidecar.core.tracing import UNTRACED, TracedClips
 from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
@@ -175,6 +175,7 @@ class App:
                     backlog=backlog,
                     queued=self.dispatcher.queued,
                     in_flight=self.service.slots.taken,
+                    places=self.service.slots.total,
                 )
             self._observe_endpoints()
             await asyncio.sleep(LEVELS_EVERY_S)
@@ -184,7 +185,12 @@ class App:
             for it in arm.vitals.endpoints:
                 is_left_out = it.breaker is Breaker.OPEN
                 self.ab.meter.endpoint(
-                    arm.name, it.place, in_flight=it.in_flight, is_left_out=is_left_out
+                    arm.name,
+                    it.place,
+                    in_flight=it.in_flight,
+                    waiting=it.waiting,
+                    limit=it.limit,
+                    is_left_out=is_left_out,
                 )
 
 
@@ -214,7 +220,8 @@ def build(settings: Settings) -> App:
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock, tracer)
     switchboard = Switchboard(routing)
-    submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
+    submitted, feed = Bell(), Feed()
+    slots = Places(switchboard, settings.verify.max_in_flight, lambda: sampler.waiting)
 
     def hear_of_others() -> None:
         dispatcher.look_again()
@@ -259,7 +266,7 @@ def build(settings: Settings) -> App:
     scheduler = Scheduler(
         settings.scheduling,
         clock,
-        settings.verify.max_in_flight,
+        slots,
         lambda event: cost_of(event, switchboard.current.lead.plan),
     )
     dispatcher = Dispatcher(

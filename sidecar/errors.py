@@ -348,7 +348,16 @@ class VlmTimeout(VlmError): ...
 class VlmUnreachable(VlmError): ...
 
 
-class VlmServerError(VlmError): ...
+class VlmServerError(VlmError):
+    """It failed.
+
+    Attributes:
+        is_full: it said that it has too much to do, or is not ready (status 503).
+    """
+
+    def __init__(self, detail: str = "", *, code: int | None = None, is_full: bool = False) -> None:
+        super().__init__(detail, code=code)
+        self.is_full = is_full
 
 
 class VlmInvalidPayload(VlmError): ...

@@ -257,8 +257,11 @@ class LedgerSettings(_Section):
 class VerifySettings(_Section):
     """The use case."""
 
-    max_in_flight: int = Field(default=8, ge=1, le=4096)
-    """Verifications at the same time."""
+    max_in_flight: int = Field(default=64, ge=1, le=4096)
+    """Verifications at the same time, and requests to one of an arm's endpoints, at most."""
+    adaptive: bool = True
+    """Find below that how many requests each endpoint turns into throughput, and keep what is more
+    in line here; false always goes up to `max_in_flight`."""
     deadline_s: float = Field(default=120.0, gt=0)
     """Time for one verification from being taken up; then it ends as `deadline_expired`."""
     use_verdict: bool = True
@@ -656,6 +659,8 @@ class ArmSettings(_Section):
     """Time for one request to the endpoint (VSS ships 5, too short to reason on an edge GPU)."""
     retries: int = Field(default=1, ge=0, le=10)
     """Further requests after a retryable failure, within the event's deadline (VSS: 1)."""
+    max_in_flight: int | None = Field(default=None, ge=1, le=4096)
+    """Requests to one endpoint at the same time, at most; None takes `verify.max_in_flight`."""
     reconnect_s: float = Field(default=30.0, ge=0)
     """How long an event waits for a server that cannot be reached, such as one that restarts, if
     its deadline allows it (VSS: not at all)."""

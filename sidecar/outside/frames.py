@@ -73,7 +73,13 @@ class PyavSampler:
 
     def __init__(self, settings: MediaSettings) -> None:
         self._settings = settings
+        self._under_way = 0
         self._pool = ThreadPoolExecutor(settings.decode_workers, thread_name_prefix="decode")
+
+    @property
+    def waiting(self) -> int:
+        """How many clips wait until others are decoded."""
+        return max(0, self._under_way - self._settings.decode_workers)
 
     async def sample(self, clip: Clip, plan: SamplePlan) -> Evidence:
         """Decode and sample; a form `url` passes the URLs on, and images are always frames.
@@ -85,9 +91,11 @@ class PyavSampler:
             return Evidence(EvidenceForm.URL, clip.type, urls=clip.urls)
         stop = threading.Event()
         work = partial(_sample, clip, plan, self._settings, stop)
+        self._under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
+            self._under_way -= 1
             stop.set()
 
     async def close(self) -> None:
