@@ -88,6 +88,7 @@ class VerifyEvent:
         raw: the JSON object as it came, unknown fields included. Never mutated.
         attempt: how often the event was taken up, this time included; starts at 1.
         cohort: shared by the updates of one event; "" for on-demand requests, which have none.
+        supersedes: key of the verdict on the same event that this one's replaces; "" for none.
     """
 
     key: str
@@ -104,6 +105,7 @@ class VerifyEvent:
     object_ids: tuple[str, ...] = ()
     attempt: int = 1
     cohort: str = ""
+    supersedes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
