@@ -334,9 +334,10 @@ def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
     sections: dict[str, Any] = {"ledger": ledger}
     if arm:
         sections["ab"] = AbSettings(primary=arm)
+    here: dict[str, Any] = {"decode_processes": 0}  # one clip is decoded before one would start
     if media:
-        roots = (*settings.media.allowed_roots, media.resolve().parent)
-        sections["media"] = settings.media.model_copy(update={"allowed_roots": roots})
+        here["allowed_roots"] = (*settings.media.allowed_roots, media.resolve().parent)
+    sections["media"] = settings.media.model_copy(update=here)
     return settings.model_copy(update=sections)
 
 

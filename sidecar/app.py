@@ -37,8 +37,8 @@ from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
+from sidecar.outside.decoders import build_sampler
 from sidecar.outside.fetch import GuardedFetcher
-from sidecar.outside.frames import PyavSampler
 from sidecar.outside.prompts import load_descriptions
 from sidecar.outside.vst import VstClient
 from sidecar.parts import (
@@ -233,7 +233,7 @@ def build(settings: Settings) -> App:
 
     store = build_store(settings.ledger, clock, hear_of_others)
     ledger, prompts = store.ledger, store.prompts
-    fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
+    fetcher, sampler = GuardedFetcher(settings.media), build_sampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
     sinks = build_sinks(settings.sinks, settings.bridge, clock, tracer)

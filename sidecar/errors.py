@@ -39,6 +39,7 @@ SidecarError
     │   │   MediaTooLarge, MediaTooLong, MediaTooManyPixels, MediaTruncated,
     │   │   MediaNotVideo, MediaWithoutVideo, MediaSingleFrame
     │   ├── MediaNotStored      the disk here has no room for it
+    │   ├── DecoderCrashed      it ended two processes that decoded it
     ├── VlmError
     │   ├── VlmTimeout, VlmUnreachable, VlmServerError, VlmInvalidPayload, VlmBusy, VlmRefused
     ├── AnswerError
@@ -338,6 +339,9 @@ class MediaSingleFrame(MediaError): ...
 class MediaNotStored(MediaError): ...
 
 
+class DecoderCrashed(MediaError): ...
+
+
 class VlmError(VerificationError):
     """The model's server did not answer with a completion. `detail` is the root cause."""
 
@@ -629,6 +633,7 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             retryable=True,
             source=ErrorSource.MEDIA,
         ),
+        DecoderCrashed: _media("decoder_crashed", 422),
         VlmTimeout: _vlm(
             "vlm_timeout",
             (504, "VLM request timed out, {detail}"),

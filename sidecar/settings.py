@@ -328,8 +328,11 @@ class MediaSettings(_Section):
     """Largest width x height of a frame before resizing (4096 x 2304)."""
     max_items: int = Field(default=5, ge=1, le=64)
     """Pictures of one event that are looked at (VSS: 5); further ones are left out."""
+    decode_processes: int | None = Field(default=None, ge=0, le=64)
+    """Processes that decode clips, started when they are needed: one that crashes costs only its
+    clip. None: one for each core, up to 16; 0 decodes in the service's own process."""
     decode_workers: int = Field(default=2, ge=1, le=64)
-    """Clips decoded at the same time."""
+    """Clips decoded at the same time where `decode_processes` is 0."""
     inline_dir: Path | None = None
     """Folder for frames and clips that come with their event; they are removed after its verdict.
     None: `inline` beside the SQLite ledger. Replicas with a Redis ledger need a folder that all of

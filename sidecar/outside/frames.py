@@ -90,7 +90,7 @@ class PyavSampler:
         if plan.form is EvidenceForm.URL:
             return Evidence(EvidenceForm.URL, clip.type, urls=clip.urls)
         stop = threading.Event()
-        work = partial(_sample, clip, plan, self._settings, stop)
+        work = partial(sample_clip, clip, plan, self._settings, stop)
         self._under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -103,7 +103,20 @@ class PyavSampler:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _sample(clip: Clip, plan: SamplePlan, limits: MediaSettings, stop: threading.Event) -> Evidence:
+def sample_clip(
+    clip: Clip, plan: SamplePlan, limits: MediaSettings, stop: threading.Event
+) -> Evidence:
+    """Decode and sample, in the calling thread.
+
+    Args:
+        clip: with files.
+        plan: what to show; of any form but `url`.
+        limits: of the media.
+        stop: set when nobody waits for it any more.
+
+    Raises:
+        MediaError: the clip cannot be decoded within the limits.
+    """
     for path in clip.paths:
         check_file(path, limits.max_bytes)
     if clip.type is MediaType.IMAGE:
