@@ -24,6 +24,7 @@ from sidecar.core.places import Places
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import ArmsInForce, Routing, Switchboard
+from sidecar.core.same_question import SameQuestions
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
 from sidecar.core.tracing import UNTRACED, TracedClips
@@ -253,6 +254,7 @@ def build(settings: Settings) -> App:
         clock=clock,
         deadline_s=settings.verify.deadline_s,
         use_verdict=settings.verify.use_verdict,
+        same=SameQuestions() if settings.verify.share_answers else None,
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
         descriptions=load_descriptions(alert_types_of(settings)),

@@ -667,6 +667,8 @@ class Verdict:
         heard: what each arm said, in the order in which they were asked.
         left_out: arms that were not asked though their turn had come, each with the reason why.
         document: what to publish where that is not the event with its `info`; None: it is.
+        shared_with: key of the event that was looked at in its place, as it asked the same at the
+            same time; "" when this one was.
     """
 
     event: VerifyEvent
@@ -689,6 +691,7 @@ class Verdict:
     heard: tuple[ArmAnswer, ...] = ()
     left_out: tuple[tuple[str, LeftOut], ...] = ()
     document: Mapping[str, Any] | None = None
+    shared_with: str = ""
 
     @property
     def outcome(self) -> Outcome:

@@ -264,6 +264,9 @@ class VerifySettings(_Section):
     in line here; false always goes up to `max_in_flight`."""
     deadline_s: float = Field(default=120.0, gt=0)
     """Time for one verification from being taken up; then it ends as `deadline_expired`."""
+    share_answers: bool = False
+    """Let events that ask the same at the same time, about the same clip and window, wait for one
+    look and share its answer."""
     use_verdict: bool = True
     """Read a verdict from the answer about `info.media_urls`. VSS's shipped default is false: its
     direct media answers are free text without a verdict."""
