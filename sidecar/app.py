@@ -21,12 +21,13 @@ from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
 from sidecar.core.gate import find_exposures
 from sidecar.core.intake import Intake
+from sidecar.core.places import Places
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import ArmsInForce, Routing, Switchboard
+from sidecar.core.same_question import SameQuestions
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
-from sidecar.core.slots import Slots
 from sidecar.core.tracing import UNTRACED, TracedClips
 from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
@@ -45,8 +46,8 @@ from sidecar.observe.metrics import PrometheusMeter
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
+from sidecar.outside.decoders import build_sampler
 from sidecar.outside.fetch import GuardedFetcher
-from sidecar.outside.frames import PyavSampler
 from sidecar.outside.prompts import load_descriptions
 from sidecar.outside.vst import VstClient
 from sidecar.parts import (
@@ -196,6 +197,7 @@ class App:
                     backlog=backlog,
                     queued=self.dispatcher.queued,
                     in_flight=self.service.slots.taken,
+                    places=self.service.slots.total,
                 )
             self._observe_endpoints()
             await asyncio.sleep(LEVELS_EVERY_S)
@@ -205,7 +207,12 @@ class App:
             for it in arm.vitals.endpoints:
                 is_left_out = it.breaker is Breaker.OPEN
                 self.ab.meter.endpoint(
-                    arm.name, it.place, in_flight=it.in_flight, is_left_out=is_left_out
+                    arm.name,
+                    it.place,
+                    in_flight=it.in_flight,
+                    waiting=it.waiting,
+                    limit=it.limit,
+                    is_left_out=is_left_out,
                 )
 
 
@@ -235,7 +242,8 @@ def build(settings: Settings) -> App:
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock, tracer)
     switchboard = Switchboard(routing)
-    submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
+    submitted, feed = Bell(), Feed()
+    slots = Places(switchboard, settings.verify.max_in_flight, lambda: sampler.waiting)
 
     def hear_of_others() -> None:
         dispatcher.look_again()
@@ -247,7 +255,7 @@ def build(settings: Settings) -> App:
 
     store = build_store(settings.ledger, clock, hear_of_others)
     ledger, prompts = store.ledger, store.prompts
-    fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
+    fetcher, sampler = GuardedFetcher(settings.media), build_sampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
     sinks = build_sinks(settings.sinks, settings.bridge, clock, tracer)
@@ -267,6 +275,7 @@ def build(settings: Settings) -> App:
         clock=clock,
         deadline_s=settings.verify.deadline_s,
         use_verdict=settings.verify.use_verdict,
+        same=SameQuestions() if settings.verify.share_answers else None,
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
         descriptions=load_descriptions(alert_types_of(settings)),
@@ -280,7 +289,7 @@ def build(settings: Settings) -> App:
     scheduler = Scheduler(
         settings.scheduling,
         clock,
-        settings.verify.max_in_flight,
+        slots,
         lambda event: cost_of(event, switchboard.current.lead.plan),
     )
     dispatcher = Dispatcher(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sidecar.core.fair_queue import FairQueue, Waiting
+from sidecar.core.slots import Slots
 from sidecar.errors import DeadlineExpired, ShedByLoad, VerificationError
 from sidecar.model import SamplePlan, VerifyEvent
 from sidecar.ports import Clock
@@ -54,7 +55,7 @@ class Scheduler:
     Args:
         settings: deadlines and priorities.
         clock: its monotonic time.
-        places: how many events are worked on at the same time.
+        places: tell how many events are worked on at the same time.
         cost_of: how much work an event is, in any unit.
     """
 
@@ -62,7 +63,7 @@ class Scheduler:
         self,
         settings: SchedulingSettings,
         clock: Clock,
-        places: int,
+        places: Slots,
         cost_of: Callable[[VerifyEvent], float],
     ) -> None:
         self._settings = settings
@@ -148,7 +149,7 @@ class Scheduler:
         """Return how long so much work takes when every place is taken."""
         if self._samples < _SAMPLES:
             return 0.0
-        return cost * self._seconds_per_cost / self._places
+        return cost * self._seconds_per_cost / self._places.total
 
     def _compare(self, expected_s: float, waited_s: float) -> None:
         """Learn how much longer events wait than was expected: others still come before them."""

@@ -9,6 +9,7 @@ from datetime import timedelta
 from ledger_samples import an_event
 
 from sidecar.core.scheduling import Refused, Scheduler, cost_of
+from sidecar.core.slots import Slots
 from sidecar.errors import DeadlineExpired, ShedByLoad
 from sidecar.model import EvidenceForm, SamplePlan, VerifyEvent
 from sidecar.settings import SchedulingSettings
@@ -22,7 +23,7 @@ def _event(key: str, sensor: str = "camera", category: str = "collision") -> Ver
 
 
 def _scheduler(clock: FrozenClock, places: int = 1, **settings: object) -> Scheduler:
-    return Scheduler(SchedulingSettings(**settings), clock, places, lambda _: 1.0)
+    return Scheduler(SchedulingSettings(**settings), clock, Slots(places), lambda _: 1.0)
 
 
 def _learn(scheduler: Scheduler, seconds: float) -> None:
@@ -119,7 +120,7 @@ class Simulation:
     def run(self, seed: int) -> int:
         """Return how many events came."""
         chance, clock = random.Random(seed), FrozenClock()
-        scheduler = Scheduler(self.settings, clock, self.places, lambda _: 1.0)
+        scheduler = Scheduler(self.settings, clock, Slots(self.places), lambda _: 1.0)
         arrivals = self._arrivals(chance)
         busy: list[tuple[float, int, str]] = []
         deadlines: dict[str, float] = {}
