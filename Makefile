@@ -53,7 +53,7 @@ $(VENV)/.deploy: $(VENV)/.dev
 	touch $@
 
 clean: ## Remove the virtual environments and caches
-	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-vllm .venv-gateway .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
