@@ -167,8 +167,11 @@ def _hold(plan: "Plan") -> "Session":
 
 def _tell(session: "Session", out: Path, as_json: bool) -> None:
     report = session.report
-    text = report.model_dump_json(indent=2)
-    (out / "report.json").write_text(text, "utf-8")
+    from sidecar.density.report.page import write_html, write_markdown
+
+    (out / "report.json").write_text(report.model_dump_json(indent=2), "utf-8")
+    (out / "report.md").write_text(write_markdown(report), "utf-8")
+    (out / "report.html").write_text(write_html(session), "utf-8")
     if as_json:
         _output.print(report.model_dump_json(), markup=False, highlight=False)
         return

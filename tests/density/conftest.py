@@ -1,7 +1,10 @@
 """A whole sidecar with all its doors, beside a mock model that knows the right answers."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import json
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +35,17 @@ async def model() -> AsyncGenerator[str]:
     server = MockVlm(MockVlmOptions(latency_ms=20, choose=known_answer, keep=1))
     yield await server.start()
     await server.close()
+
+
+@pytest.fixture(scope="module")
+def model_process() -> Iterator[str]:
+    """The URL of such a mock as a process of its own, beside a command that has its own loop."""
+    command = (sys.executable, "-m", "sidecar", "mock-vlm", "--json", "--port", "0")
+    options = ("--latency-ms", "20", "--known-answers")
+    with subprocess.Popen((*command, *options), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield str(json.loads(process.stdout.readline())["url"])
+        process.terminate()
 
 
 async def _until_ready(url: str) -> None:
