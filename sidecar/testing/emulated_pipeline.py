@@ -186,8 +186,7 @@ class SchedulerPolicy:
 
     def wake_at(self) -> float:
         """Return when the next one in line is too late."""
-        wait_s = self._scheduler.wait_s(math.inf)
-        return self._clock.monotonic() + wait_s if len(self._scheduler) else math.inf
+        return self._clock.monotonic() + self._scheduler.wait_s(math.inf)
 
     def answered(self, now: float, event: _Event, *, in_time: bool) -> bool:
         """Learn how long it took; there is no second try after the deadline."""
