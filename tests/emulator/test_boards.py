@@ -132,6 +132,7 @@ def test_the_fit_is_as_good_as_it_says() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_page_and_the_stated_errors_are_what_comes_out() -> None:
     """`docs/fit_emulator.py --check` computes every row again."""
     done = subprocess.run(
