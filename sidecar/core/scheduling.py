@@ -4,7 +4,6 @@ Pure but for the clock. `work.dispatch` moves events from the ledger in here and
 work.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -75,8 +74,6 @@ class Scheduler:
         self._seconds_per_cost = 0.0
         self._samples = 0
         self._excess = 1.0
-        self._hopeless: list[Refused] = []
-        self._begun_at = -math.inf
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -114,30 +111,18 @@ class Scheduler:
         return None
 
     def take(self) -> tuple[VerifyEvent, float, float] | None:
-        """Take out the next event, with when it expires and how many seconds it has waited.
-
-        Those that would take longer than is left are passed over: what is not in time is work in
-        vain, which makes others late too. `take_late` gives them.
-        """
+        """Take out the next event, with when it expires and how many seconds it has waited."""
         now = self._clock.monotonic()
-        while (waiting := self._queue.pop(now)) is not None:
-            event, waited_s = waiting.item.event, now - waiting.since
-            self._compare(waiting.item.expected_s, waited_s)
-            left_s, takes_s = waiting.expires - now, self._takes_s(waiting.cost)
-            if self._settings.shed and left_s < takes_s and now < self._begun_at + takes_s:
-                self._hopeless.append(Refused(event, _hopeless(waited_s, left_s, takes_s)))
-                continue
-            self._keys.discard(event.key)
-            self._begun_at = now
-            return event, waiting.expires, waited_s
-        return None
+        waiting = self._queue.pop(now)
+        if waiting is None:
+            return None
+        event, waited_s = waiting.item.event, now - waiting.since
+        self._keys.discard(event.key)
+        self._compare(waiting.item.expected_s, waited_s)
+        return event, waiting.expires, waited_s
 
     def take_late(self) -> Iterator[Refused]:
-        """Take out the events for which it is too late, or was when their turn came."""
-        while self._hopeless:
-            refused = self._hopeless.pop()
-            self._keys.discard(refused.event.key)
-            yield refused
+        """Take out the events for which it is too late."""
         for waiting in self._queue.pop_expired(self._clock.monotonic()):
             event = waiting.item.event
             self._keys.discard(event.key)
@@ -147,8 +132,6 @@ class Scheduler:
 
     def wait_s(self, longest_s: float) -> float:
         """Return how long nothing becomes too late, `longest_s` at most."""
-        if self._hopeless:
-            return 0.0
         expiry = self._queue.next_expiry
         if expiry is None:
             return longest_s
@@ -167,10 +150,6 @@ class Scheduler:
             return 0.0
         return cost * self._seconds_per_cost / self._places
 
-    def _takes_s(self, cost: float) -> float:
-        """Return how long an event takes from its begin; 0 when that is not known."""
-        return cost * self._seconds_per_cost if self._samples >= _SAMPLES else 0.0
-
     def _compare(self, expected_s: float, waited_s: float) -> None:
         """Learn how much longer events wait than was expected: others still come before them."""
         if expected_s > 0:
@@ -185,13 +164,6 @@ def _late(waited_s: float) -> DeadlineExpired:
     return DeadlineExpired(
         f"It waited for {waited_s:.0f} s and was not begun in time: more comes in than the model's "
         "server can do."
-    )
-
-
-def _hopeless(waited_s: float, left_s: float, takes_s: float) -> DeadlineExpired:
-    return DeadlineExpired(
-        f"It waited for {waited_s:.0f} s, and the {left_s:.1f} s that are left are less than the "
-        f"{takes_s:.1f} s that an event takes: more comes in than the model's server can do."
     )
 
 

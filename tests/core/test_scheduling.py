@@ -101,37 +101,6 @@ def test_shedding_can_be_switched_off() -> None:
     assert not any(scheduler.put(_event(f"{number}")) for number in range(100))
 
 
-def test_what_cannot_be_done_in_the_time_left_is_not_begun() -> None:
-    """With 4 s for an event and 3 s left it ends as deadline_expired, and the next one begins."""
-    clock = FrozenClock()
-    scheduler = _scheduler(clock, places=4, deadline_s=10, deadlines={"smoke": 100})
-    _learn(scheduler, 4.0)
-    scheduler.put(_event("a", category="smoke"))
-    scheduler.put(_event("b", category="collision"))
-    scheduler.put(_event("c", category="smoke"))
-    clock.advance(7)
-
-    taken = [scheduler.take(), scheduler.take()]
-    assert ["a", "c"] == [event.key for event, _, _ in filter(None, taken)]
-    assert (True, 0) == ("b" in scheduler, scheduler.wait_s(60))
-    (refused,) = scheduler.take_late()
-    assert ("b", DeadlineExpired) == (refused.event.key, type(refused.error))
-    assert "the 3.0 s that are left are less than the 4.0 s" in refused.error.detail
-    assert (False, 0) == ("b" in scheduler, len(scheduler))
-
-
-def test_an_idle_service_tries_even_what_seems_too_late() -> None:
-    """Else it would never learn that events take less time than they did."""
-    clock = FrozenClock()
-    scheduler = _scheduler(clock, deadline_s=10)
-    scheduler.put(_event("a"))
-    _learn(scheduler, 60.0)
-    clock.advance(1)
-
-    assert scheduler.take() is not None
-    assert [] == list(scheduler.take_late())
-
-
 @dataclass
 class Simulation:
     """A model with `places` at once, cameras, and time that passes in jumps."""
@@ -234,8 +203,8 @@ def test_three_times_more_than_can_be_done() -> None:
 
     assert arrived == sum(simulation.ends.values())
     assert simulation.ends["done"] >= 0.97 * capacity
-    assert simulation.ends["late"] < 0.02 * arrived
-    assert simulation.overruns < 0.001 * arrived
+    assert simulation.ends["late"] < 0.01 * arrived
+    assert simulation.overruns < 0.01 * arrived
     assert simulation.longest_line < 30 * 8 / 0.5333 * 1.5
 
 
