@@ -21,6 +21,7 @@ from sidecar import __version__
 from sidecar.ab.cli import ab
 from sidecar.audit import of_command
 from sidecar.cli_keys import keys
+from sidecar.cli_replay import replay_shed
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.bridge import is_bridge_alert
 from sidecar.contract.enrich import document_of
@@ -56,6 +57,7 @@ cli = typer.Typer(
 )
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
+cli.command("replay-shed")(replay_shed)
 cli.add_typer(ab, name="ab")
 cli.add_typer(hw, name="hw")
 cli.command()(preflight)
@@ -345,9 +347,10 @@ def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
     sections: dict[str, Any] = {"ledger": ledger}
     if arm:
         sections["ab"] = AbSettings(primary=arm)
+    here: dict[str, Any] = {"decode_processes": 0}  # one clip is decoded before one would start
     if media:
-        roots = (*settings.media.allowed_roots, media.resolve().parent)
-        sections["media"] = settings.media.model_copy(update={"allowed_roots": roots})
+        here["allowed_roots"] = (*settings.media.allowed_roots, media.resolve().parent)
+    sections["media"] = settings.media.model_copy(update=here)
     return settings.model_copy(update=sections)
 
 
