@@ -253,9 +253,21 @@ def mock_vlm(
         bool, typer.Option("--known-answers", help="Answer density events as their ids tell.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the random latency.")] = 0,
+    board: Annotated[
+        str, typer.Option("--hw", help="Answer as fast as this board would, such as dgx-spark.")
+    ] = "",
+    precision: Annotated[str, typer.Option(help="Of the weights on the board.")] = "bf16",
+    stack: Annotated[
+        str, typer.Option(help="Server around the engine: rtvi-vlm or vllm.")
+    ] = "rtvi-vlm",
+    speed: Annotated[float, typer.Option(help="Divides every time of the board.")] = 1.0,
+    cv_streams: Annotated[
+        int, typer.Option(min=0, help="Cameras that detection follows on the same GPU.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Serve an OpenAI-compatible model that answers from a script, for tests and load runs."""
+    from sidecar.testing.emulated_server import engine_for
     from sidecar.testing.known_answers import known_answer
     from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer, answers_from_json
     from sidecar.testing.personality import personality_from_json
@@ -269,6 +281,7 @@ def mock_vlm(
         latency_sd_ms=latency_sd_ms,
         answers=answers_from_json(answers.read_text()) if answers else (ScriptedAnswer(),),
         choose=known_answer if known_answers else choose,
+        engine=engine_for(board, model, precision, stack, speed, cv_streams),
         seed=seed,
     )
 

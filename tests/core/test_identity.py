@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from payloads import BEHAVIOR, COLLISION
 
@@ -116,6 +116,7 @@ def test_keys_of_requests_tell_bodies_and_purposes_apart() -> None:
     identity=st.text(max_size=20) | st.sampled_from(["again:1", "x:again:2", ":again:3"]),
     times=st.integers(1, 12),
 )
+@settings(deadline=None)
 def test_keys_of_replays_lead_back_to_the_first_one(sensor: str, identity: str, times: int) -> None:
     """Whatever a submitter puts into its names, and however often it is done."""
     moment = datetime(2026, 1, 31, 8, tzinfo=UTC)
