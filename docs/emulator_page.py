@@ -147,7 +147,8 @@ _READING = """
 independent ones (Poisson); `3 x` offers three times as much; in `uneven` an event is half to
 one and a half times the work, which the scheduler is not told. Every event ends by its deadline,
 with a verdict or with a reason. What would be too late is not begun: a question whose answer is
-not waited for costs the board as much as any.
+not waited for costs the board as much as any. Above 100 % those that had their turn were
+smaller than the average.
 """
 
 

@@ -7,14 +7,15 @@ import heapq
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
 from sidecar.core.scheduling import Scheduler
-from sidecar.errors import MediaRoute
+from sidecar.core.slots import Slots
+from sidecar.errors import DeadlineExpired, MediaRoute, ShedByLoad, VerificationError
 from sidecar.model import EventKind, MediaRequest, Origin, VerifyEvent
 from sidecar.settings import SchedulingSettings
 from sidecar.testing.emulator import Emulator, Job, Speed
@@ -76,8 +77,8 @@ class Policy(Protocol):
         """Return the next event to ask about, and until when its answer may come."""
         ...
 
-    def late(self, now: float) -> Sequence[_Event]:
-        """Return the events that are given up in line."""
+    def late(self, now: float) -> Sequence[tuple[_Event, End]]:
+        """Return the events that are given up in line, and how they end."""
         ...
 
     def wake_at(self) -> float:
@@ -121,7 +122,7 @@ class StaticPolicy:
         self._free -= 1
         return self._line.popleft(), now + self._timeout_s
 
-    def late(self, now: float) -> Sequence[_Event]:
+    def late(self, now: float) -> Sequence[tuple[_Event, End]]:
         """Nobody is given up in line."""
         del now
         return ()
@@ -154,8 +155,8 @@ class SchedulerPolicy:
 
     def __init__(self, settings: SchedulingSettings, in_flight: int) -> None:
         self._clock = FrozenClock()
-        self._free = in_flight
-        self._scheduler = Scheduler(settings, self._clock, in_flight, lambda _: 1.0)
+        self._places = Slots(in_flight)
+        self._scheduler = Scheduler(settings, self._clock, self._places, lambda _: 1.0)
         self._events: dict[str, _Event] = {}
         self._verified: dict[int, VerifyEvent] = {}
 
@@ -171,18 +172,21 @@ class SchedulerPolicy:
     def take(self, now: float) -> tuple[_Event, float] | None:
         """Return the one whose turn it is, with its deadline."""
         self._move(now)
-        if not self._free or (taken := self._scheduler.take()) is None:
+        if not self._places.free or (taken := self._scheduler.take()) is None:
             return None
         verify, expires, _ = taken
-        self._free -= 1
+        self._places.take(1)
         event = self._events.pop(verify.key)
         self._verified[event.number] = verify
         return event, expires
 
-    def late(self, now: float) -> Sequence[_Event]:
-        """Return those whose deadline has passed in line."""
+    def late(self, now: float) -> Sequence[tuple[_Event, End]]:
+        """Return those whose deadline has passed in line, or would before their answer came."""
         self._move(now)
-        return [self._events.pop(it.event.key) for it in self._scheduler.take_late()]
+        return [
+            (self._events.pop(it.event.key), _END_OF[type(it.error)])
+            for it in self._scheduler.take_late()
+        ]
 
     def wake_at(self) -> float:
         """Return when the next one in line is too late."""
@@ -192,8 +196,8 @@ class SchedulerPolicy:
         """Learn how long it took; there is no second try after the deadline."""
         del in_time
         self._move(now)
-        self._free += 1
         self._scheduler.done(self._verified.pop(event.number), now - event.asked)
+        self._places.give_back()
         return False
 
     def waiting(self) -> int:
@@ -313,8 +317,6 @@ class _Pipeline:
                 self._policy.answered(at, event, in_time=True)
                 self._end(event, at, End.VERDICT)
             self._time_out(at)
-            for event in self._policy.late(at + _PATIENCE_S):
-                self._end(event, at, End.LATE)
             self._ask(at)
         if to < math.inf:
             for finished in self._emulator.advance(to):
@@ -345,6 +347,8 @@ class _Pipeline:
         return min(math.inf if at is None else at, timeout, self._policy.wake_at())
 
     def _ask(self, now: float) -> None:
+        for event, end in self._policy.late(now + _PATIENCE_S):
+            self._end(event, now, end)
         while (taken := self._policy.take(now)) is not None:
             event, deadline = taken
             self._asks += 1
@@ -376,6 +380,10 @@ class _Pipeline:
         self._run.ended.append(Ended(event.sensor, event.came, event.begun, now, end))
 
 
+_END_OF: Final[Mapping[type[VerificationError], End]] = {
+    DeadlineExpired: End.LATE,
+    ShedByLoad: End.SHED,
+}
 _TEMPLATE: Final = VerifyEvent(
     key="",
     id="",
