@@ -3,10 +3,11 @@
 usage: density_table.py [--boards dgx-spark,agx-thor,h100] [--arms ...] [--out FOLDER] [--search]
                         (`make density` sets up what it needs; under 10 minutes on two cores)
 
-The board is `sidecar mock-vlm --hw`, and runs several times as fast as the real one. Against it,
-one after the other, with the same events at the same times:
+The board is that of `sidecar mock-vlm --hw`, and runs several times as fast as the real one.
+Against it, one after the other, with the same events at the same times:
 
-ours      `sidecar serve` with a SQLite ledger on disk, by its HTTP door; deadlines on.
+ours      `sidecar serve` with a SQLite ledger on disk, by its HTTP door; the settings that
+          hw_envs/ has for the machine, and the promise's 10 s as the deadline.
 static    the documented policy of VSS's Alert Bridge: 4 calls in flight, first come first served,
           5 s for a call, no deadline. A policy inside the driver: it costs no CPU, so the
           comparison favours it.
@@ -24,12 +25,12 @@ import os
 import re
 import secrets
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 GATEWAY = ROOT / ".venv-gateway" / "bin" / "litellm"
 ARMS = ("ours", "static", "gateway", "direct")
 ADAPTER = "cosmos3-nano"
-MODEL = "nvidia/Cosmos3-Nano-Reasoner"
+MODEL = "cosmos3-nano"
 NOTHING = "\N{EN DASH}"
 START_S = 60.0
 BROKEN_PROMISE = 7
@@ -77,11 +78,10 @@ BOARDS = (
 )
 OURS = {
     "SIDECAR_METRICS__ENABLED": "false",
-    "SIDECAR_CANARY__ENABLED": "false",
+    "SIDECAR_CANARY__INTERVAL_S": "3600",
     "SIDECAR_AB__PRIMARY": ADAPTER,
     "SIDECAR_ARMS__COSMOS3_NANO__EVIDENCE": "url",
     "SIDECAR_MEDIA__ALLOWED_NETWORKS": "127.0.0.0/8",
-    "SIDECAR_VERIFY__MAX_IN_FLIGHT": "16",
     "SIDECAR_VERIFY__MIN_FRAMES_SEEN": "0",
     "SIDECAR_LOG__LEVEL": "warning",
 }
@@ -97,7 +97,6 @@ def scenario_of(board: Board) -> dict[str, Any]:
         f"table, on an emulated {board.name} in {board.precision}.",
         "load": {"per_minute": board.per_minute},
         "promises": [{"percent": 95, "within_s": 5}, {"percent": 99, "within_s": 10}],
-        "question": {"extra": VSS_FRAMES},
         "window": {"warm_up_s": 60, "measure_s": board.measure_s, "events": 130, "give_up_s": 300},
         "search": {"start": 4, "most": 256, "resolution": 0.1, "confirm": 1},
     }
@@ -107,7 +106,9 @@ VSS_FRAMES = {
     "media_io_kwargs": {"video": {"fps": 4, "num_frames": -1}},
     "mm_processor_kwargs": {"size": {"shortest_edge": 1568, "longest_edge": 3_960_000}},
 }
-"""What VSS's Alert Bridge asks for, as its profile for alerts sets it."""
+"""What VSS's Alert Bridge asks for, as its profile for alerts sets it. The board's server has them
+as its defaults, so that all arms' requests cost the same; the sidecar passes URLs on without any.
+"""
 
 
 @dataclass(frozen=True)
@@ -145,13 +146,15 @@ class Row:
 async def main() -> int:
     """Print the table; the exit status is 1 when something could not be measured."""
     options = _options()
+    if options.serve:
+        [board] = [it for it in BOARDS if it.name == options.serve]
+        await serve_board(board, options.port)
     boards = [it for it in BOARDS if it.name in options.boards.split(",")]
-    has_boards = await asyncio.to_thread(_knows_boards)
+    has_boards = find_spec("sidecar.testing.emulated_server") is not None
     if not has_boards:
         print(
-            "NOTE: this version of `sidecar mock-vlm` emulates no board (--hw). A mock that takes "
-            "0.9 s for anything stands in; the figures tell that the program works, and nothing of "
-            "a board.\n"
+            "NOTE: this version has no emulator of boards. A mock that takes 0.9 s for anything "
+            "stands in; the figures tell that the program works, and nothing of a board.\n"
         )
     print(
         "| load | arm | in 5 s | mean | p50 | p90 | p99 | verdicts a minute | failed | shed "
@@ -195,11 +198,9 @@ async def _emulated(board: Board, folder: Path, has_boards: bool) -> AsyncGenera
     """Run the board; yields its URL."""
     port = free_port()
     command = [*SIDECAR, "mock-vlm", "--port", f"{port}", "--model", MODEL, "--known-answers"]
+    command += ["--latency-ms", f"{900 / board.speed}"]
     if has_boards:
-        command += ["--hw", board.name, "--precision", board.precision]
-        command += ["--speed", f"{board.speed}", "--cv-streams", f"{board.cv_streams}"]
-    else:
-        command += ["--latency-ms", f"{900 / board.speed}"]
+        command = [sys.executable, __file__, "--serve", board.name, "--port", f"{port}"]
     async with _process(command, folder / "board.log", f"http://127.0.0.1:{port}/v1/models"):
         yield f"http://127.0.0.1:{port}/v1"
 
@@ -210,6 +211,7 @@ async def _front(arm: str, board: Board, model: str, folder: Path) -> AsyncGener
     port = free_port()
     if arm == "ours":
         settings = {
+            **_shipped_for(board),
             **OURS,
             "SIDECAR_HTTP__PORT": f"{port}",
             "SIDECAR_LEDGER__PATH": str(folder / "ledger.db"),
@@ -235,6 +237,12 @@ async def _front(arm: str, board: Board, model: str, folder: Path) -> AsyncGener
             yield ["--direct", url, "--model", MODEL, "--api-key", key, "--watch-pid", f"{pid}"]
     else:
         yield ["--direct", model, *(["--policy", "static"] if arm == "static" else [])]
+
+
+def _shipped_for(board: Board) -> dict[str, str]:
+    """Read the settings that are shipped for the machine: frames, and how much at a time."""
+    text = (ROOT / "hw_envs" / f"{board.name}.env").read_text("utf-8")
+    return dict(re.findall(r"^(SIDECAR_\w+)=(.*)$", text, re.MULTILINE))
 
 
 @asynccontextmanager
@@ -324,10 +332,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _knows_boards() -> bool:
-    command = [*SIDECAR, "mock-vlm", "--hw", "no-such-board"]
-    told = subprocess.run(command, capture_output=True, check=False).stderr.decode()
-    return "No such option" not in re.sub(r"\x1b\[[0-9;]*m", "", told)
+async def serve_board(board: Board, port: int) -> None:
+    """Serve an emulated board until the process is ended."""
+    from sidecar.testing.emulated_server import engine_for
+
+    from sidecar.testing.known_answers import known_answer
+    from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions
+
+    engine = engine_for(
+        board.name, MODEL, board.precision, "rtvi-vlm", board.speed, board.cv_streams
+    )
+
+    class WithDefaults:
+        """The board's server, started with VSS's frames as its defaults."""
+
+        async def serve(self, body: Mapping[str, Any], answer_tokens: int) -> Any:
+            return await engine.serve({**VSS_FRAMES, **body}, answer_tokens)
+
+        def metrics(self) -> bytes:
+            return engine.metrics()
+
+    options = MockVlmOptions(MODEL, choose=known_answer, engine=WithDefaults(), keep=1)
+    await MockVlm(options).start(port=port)
+    await asyncio.Event().wait()
 
 
 def _options() -> argparse.Namespace:
@@ -336,6 +363,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--out", type=Path, default=Path("density-report"))
     parser.add_argument("--search", action="store_true", help="look for the most streams, too")
+    parser.add_argument("--serve", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
