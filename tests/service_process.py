@@ -35,6 +35,8 @@ class ServiceProcess:
             "SIDECAR_LEDGER__PATH": str(folder / "ledger.db"),
             "SIDECAR_HTTP__PORT": str(self._port),
             "SIDECAR_METRICS__ENABLED": "false",
+            # tests start services more often than they show them clips
+            "SIDECAR_MEDIA__DECODE_PROCESSES": "0",
             **settings,
         }
         self._process: asyncio.subprocess.Process | None = None
@@ -53,6 +55,12 @@ class ServiceProcess:
                         return
                 assert self._process.returncode is None, self.log.read_text()
                 await asyncio.sleep(0.02)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process is not None
+        return self._process.pid
 
     async def kill(self) -> None:
         """Stop it the hard way."""

@@ -140,3 +140,37 @@ async def test_a_polite_stop_ends_with_status_zero(tmp_path: Path) -> None:
     await service.start()
 
     assert 0 == await service.stop(), service.log.read_text()
+
+
+async def test_decoders_end_with_their_service(tmp_path: Path) -> None:
+    """However it ends: a clip is decoded in a process of its own, which outlives nobody."""
+    clip = write_motion(tmp_path / "clip.mp4", seconds=2, fps=10, width=160, height=120)
+    variables = {"SIDECAR_MEDIA__ALLOWED_ROOTS": str(tmp_path)}
+    service = ServiceProcess(tmp_path, {**variables, "SIDECAR_MEDIA__DECODE_PROCESSES": "1"})
+    async with aiohttp.ClientSession() as client:
+        await service.start()
+        await service.post(client, "/api/v1/incidents", _incident(1, clip))
+        verdict = await _decided(service, client, "event-1")
+        decoders = _children(service.pid)
+        await service.kill()
+
+    assert "confirmed" == verdict["verdict"]
+    assert 1 == len(decoders)
+    async with asyncio.timeout(30):
+        while any(_is_alive(pid) for pid in decoders):
+            await asyncio.sleep(0.02)
+
+
+def _children(pid: int) -> list[int]:
+    """Return the decoders of a service."""
+    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    pids = [int(child) for child in told.split()]
+    return [it for it in pids if b"decoder_process" in Path(f"/proc/{it}/cmdline").read_bytes()]
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and that nobody asked about does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
