@@ -335,7 +335,6 @@ def free_port() -> int:
 async def serve_board(board: Board, port: int) -> None:
     """Serve an emulated board until the process is ended."""
     from sidecar.testing.emulated_server import engine_for
-
     from sidecar.testing.known_answers import known_answer
     from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions
 

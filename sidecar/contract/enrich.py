@@ -195,6 +195,10 @@ def _provenance(verdict: Verdict) -> dict[str, str]:
         facts["sidecarNotes"] = ",".join(verdict.notes)
     if verdict.rule:
         facts["sidecarRule"] = verdict.rule
+    if verdict.shared_with:
+        facts["sidecarSharedWith"] = verdict.shared_with
+    if verdict.event.supersedes:
+        facts["sidecarSupersedes"] = verdict.event.supersedes
     return {**facts, **_reason(verdict), **_answers(verdict.answers), **_arms(verdict)}
 
 

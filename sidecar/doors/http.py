@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from sidecar import __version__
+from sidecar.ab.promoting import Promoting
 from sidecar.contract.body import parse_json_object, validate
 from sidecar.contract.bridge import AlertRefusal, BridgeAlert, is_bridge_alert, refuse_alert
 from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody, Timestamp
@@ -46,8 +47,10 @@ from sidecar.doors.following import EventStream
 from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import openai_router
 from sidecar.doors.paging import Cursor, PageSize
+from sidecar.doors.promotion import promotion_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.refusals import json_answer, translate_errors, write_refusal
+from sidecar.doors.replaying import replaying_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
 from sidecar.doors.traced import Traced
@@ -84,6 +87,7 @@ class Faces:
         arms: which arms answer.
         comparing: what arms said about single events.
         comparisons: the same for all that are chosen.
+        promoting: takes an arm to the events of another.
         access: who may call.
     """
 
@@ -98,6 +102,7 @@ class Faces:
     arms: ArmsFace
     comparing: Comparing
     comparisons: ReadsComparisons
+    promoting: Promoting
     access: HttpAccess
 
 
@@ -125,9 +130,11 @@ def create_http_app(
     )
     app.include_router(_submission_router(service, http))
     app.include_router(labels_router(faces.comparing, REFUSALS))
-    app.include_router(comparisons_router(faces.comparisons))
+    app.include_router(comparisons_router(faces.comparisons, faces.promoting.rules))
+    app.include_router(promotion_router(faces.promoting, REFUSALS))
     app.include_router(arms_router(faces.arms, REFUSALS))
     app.include_router(_verdict_router(service))
+    app.include_router(replaying_router(service, faces.audit, REFUSALS))
     app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))
     app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))
     app.include_router(audit_router(faces.audit, REFUSALS))
