@@ -42,6 +42,8 @@ check-deploy: $(VENV)/.deploy ## Check image, compose files, machines' variables
 
 lock: $(VENV)/.deploy ## Fix the versions of everything in the image; what fits stays as it is
 	$(LOCK) --extra kafka --extra redis --extra grpc --extra otel pyproject.toml -o requirements.lock
+	$(LOCK) --extra kafka --extra redis --extra grpc --extra otel --extra density pyproject.toml \
+		--constraint requirements.lock -o requirements-density.lock
 	echo 'hatchling>=1.27' | $(LOCK) - -o requirements-build.lock
 
 fix: $(VENV)/.dev ## Repair what can be repaired

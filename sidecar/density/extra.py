@@ -5,12 +5,8 @@ from typing import Final
 
 from sidecar.errors import SettingsError
 
-_MODULES: Final = {
-    "hdrh": "hdrhistogram",
-    "scipy": "scipy",
-    "matplotlib": "matplotlib",
-    "jinja2": "jinja2",
-}
+_MODULES: Final = ("scipy", "matplotlib", "jinja2")
+"""hdrhistogram is used where it is there: it has no wheel for aarch64."""
 
 
 def require_extra() -> None:
@@ -19,7 +15,7 @@ def require_extra() -> None:
     Raises:
         SettingsError: says how to install it.
     """
-    missing = [name for module, name in _MODULES.items() if find_spec(module) is None]
+    missing = [name for name in _MODULES if find_spec(name) is None]
     if missing:
         raise SettingsError(
             f"Density runs need {', '.join(missing)}, which is not installed: "

@@ -3,16 +3,18 @@
 import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from hdrh.histogram import HdrHistogram
-from hdrh.log import HistogramLogWriter
 
 from sidecar.density.account import Sample
 from sidecar.density.judge import Observed
 from sidecar.errors import SettingsError
+
+if TYPE_CHECKING:
+    from hdrh.histogram import HdrHistogram
 
 _LONGEST_US: Final = 3_600_000_000
 _DIGITS: Final = 3
@@ -21,17 +23,18 @@ _INTERVAL_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Where the records of a run are."""
+    """Where the records of a run are; `histogram` is None without the package hdrhistogram."""
 
     samples: Path
-    histogram: Path
+    histogram: Path | None
 
 
 def keep_run(folder: Path, target: str, observed: Observed) -> Kept:
     """Write down a run.
 
     `*.jsonl.gz` has a line for each event that was offered, in the order of their times;
-    `*.hlog` the latencies of verified events in microseconds of the board, by intervals of 10 s.
+    `*.hlog` the latencies of verified events in microseconds of the board, by intervals of 10 s,
+    where hdrhistogram is installed.
 
     Args:
         folder: is there.
@@ -42,13 +45,15 @@ def keep_run(folder: Path, target: str, observed: Observed) -> Kept:
     place = 0
     while (samples := folder / f"{stem}{f'-{place}' if place else ''}.jsonl.gz").exists():
         place += 1
-    kept = Kept(samples, samples.with_suffix("").with_suffix(".hlog"))
-    with gzip.open(kept.samples, "wb") as file:
+    with gzip.open(samples, "wb") as file:
         for sample in observed.accounts.samples:
             file.write(orjson.dumps(_line(sample), option=orjson.OPT_APPEND_NEWLINE))
-    with kept.histogram.open("w", encoding="ascii") as file:
+    if find_spec("hdrh") is None:
+        return Kept(samples, None)
+    histogram = samples.with_suffix("").with_suffix(".hlog")
+    with histogram.open("w", encoding="ascii") as file:
         _write_log(file, observed)
-    return kept
+    return Kept(samples, histogram)
 
 
 def read_latencies(path: Path) -> dict[int, float]:
@@ -87,6 +92,8 @@ def _line(sample: Sample) -> dict[str, Any]:
 
 
 def _write_log(file: Any, observed: Observed) -> None:
+    from hdrh.log import HistogramLogWriter
+
     log = HistogramLogWriter(file)
     log.output_log_format_version()
     log.output_comment(
@@ -99,8 +106,10 @@ def _write_log(file: Any, observed: Observed) -> None:
         log.output_interval_histogram(histogram)
 
 
-def _intervals(samples: list[Sample]) -> Iterator[tuple[float, HdrHistogram]]:
+def _intervals(samples: list[Sample]) -> "Iterator[tuple[float, HdrHistogram]]":
     """Yield a histogram for each interval in which verified events were due."""
+    from hdrh.histogram import HdrHistogram
+
     by_interval: dict[int, HdrHistogram] = {}
     for sample in samples:
         if sample.is_verified and sample.latency_s is not None:

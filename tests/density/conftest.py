@@ -69,7 +69,7 @@ async def deployed(tmp_path: Path, model: str) -> AsyncGenerator[Deployed]:
             "SIDECAR_GRPC__PORT": f"{rpc_port}",
             "SIDECAR_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "SIDECAR_KAFKA__START_AT": "earliest",
-            "SIDECAR_KAFKA__SESSION_TIMEOUT_S": "2",
+            "SIDECAR_KAFKA__SESSION_TIMEOUT_S": "6",
             "SIDECAR_SINKS__KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "SIDECAR_STREAMS__URL": redis.url,
             "SIDECAR_STREAMS__START_AT": "earliest",

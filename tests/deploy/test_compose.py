@@ -29,7 +29,7 @@ PROFILES = {
     "mock-vlm": {"mock-vlm"},
     "observability": {"prometheus", "grafana"},
     "otel": {"otel-collector", "jaeger"},
-    "density": {"kafka", "kafka-topics", "prometheus", "grafana"},
+    "density": {"density", "kafka", "kafka-topics", "prometheus", "grafana"},
 }
 ALWAYS = {"preflight", "sidecar"}
 MACHINES = [name for name in hw_names() if name != "cpu-dev"]

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sidecar.ab.report.drawing import (
     BAD,
@@ -74,7 +74,7 @@ def latencies(shown: Mapping[str, Observed], promises: Sequence[Promise]) -> Plo
         axes.set_xlim(0, 3.3)
         axes.set_xlabel("share of the events")
         axes.set_ylabel("seconds")
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
         caption = "Triangles are what was promised. Events without a verdict end the line early."
         return Plot("latencies", title, caption, as_svg(drawn, "latencies", title))
 
@@ -110,7 +110,7 @@ def moments(name: str, observed: Observed, number: int) -> Plot:
         axes.axhline(observed.scenario.limit_s, color=MUTED, linestyle="--", linewidth=1)
         if good or bad:
             _log_seconds(axes)
-            axes.legend(loc="upper right")
+            axes.legend(loc="best")
         axes.set_xlabel("scheduled, seconds of the board")
         axes.set_ylabel("seconds")
         return Plot(plot, title, "", as_svg(drawn, plot, title))
@@ -191,6 +191,7 @@ def _nines(share: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> list[float]
 
 def _log_seconds(axes: Axes) -> None:
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(_seconds))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
