@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from sidecar.ab.extra import explain_extra
 from sidecar.arms import AbParts, build_ab, build_routing
 from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
@@ -20,12 +21,13 @@ from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
 from sidecar.core.gate import find_exposures
 from sidecar.core.intake import Intake
+from sidecar.core.places import Places
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import ArmsInForce, Routing, Switchboard
+from sidecar.core.same_question import SameQuestions
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
-from sidecar.core.slots import Slots
 from sidecar.core.state import FindsProblems, Reporter
 from sidecar.core.tally import Tally
 from sidecar.core.tracing import UNTRACED, TracedClips
@@ -33,15 +35,22 @@ from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.doors.http_tls import build_context
-from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
+from sidecar.errors import (
+    ArmNotUsable,
+    InvalidRequest,
+    ModelMismatch,
+    SettingsError,
+    StoreUnavailable,
+    VlmError,
+)
 from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.operators import afterwards, build_frame_store, build_operators
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
+from sidecar.outside.decoders import build_sampler
 from sidecar.outside.fetch import GuardedFetcher
-from sidecar.outside.frames import PyavSampler
 from sidecar.outside.prompts import load_descriptions
 from sidecar.outside.vst import VstClient
 from sidecar.parts import (
@@ -72,6 +81,7 @@ from sidecar.work.crew import Crew
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.gallery import Gallery
 from sidecar.work.outbox import Outbox
+from sidecar.work.promotion import PromotionWatch
 from sidecar.work.rtvi_watch import RtviWatch
 
 LEVELS_EVERY_S: Final = 2.0
@@ -119,13 +129,15 @@ class App:
         """Load the alert types, and take over what an earlier process left undecided.
 
         Raises:
-            SettingsError: the alert types cannot be read, or the primary arm's server serves a
-                model of another family.
+            SettingsError: the alert types cannot be read, the primary arm's server serves a model
+                of another family, or the arm to promote cannot be.
             StoreUnavailable: the ledger cannot be written.
         """
         await seed_prompts(self.prompts, self.settings)
         self.plugins.check(await self.prompts.list())
         await self.ab.arms.restore()
+        if candidate := self.settings.ab.gate.candidate:
+            await self._promote(candidate)
         await self._meet_models()
         recovered = await self.ledger.recover()
         if recovered:
@@ -160,13 +172,23 @@ class App:
         for part in self.owned:
             await part.close()
 
-    def _looks(self) -> Iterator[ArmsWatch | Canary | RtviWatch]:
+    def _looks(self) -> Iterator[ArmsWatch | Canary | PromotionWatch | RtviWatch]:
         """Yield what looks after the arms and servers while the service runs."""
         yield ArmsWatch(self.ab.arms)
+        if not explain_extra():
+            gate = self.settings.ab.gate
+            yield PromotionWatch(self.ab.promoting, self.ab.meter, gate.every_s)
         if self.settings.canary.enabled:
             yield self.canary
         if self.realtime.watch:
             yield self.realtime.watch
+
+    async def _promote(self, candidate: str) -> None:
+        """Begin what the settings want promoted."""
+        try:
+            await self.ab.promoting.start_by_settings(candidate)
+        except (InvalidRequest, ArmNotUsable) as error:
+            raise SettingsError(f"ab.gate.candidate: {error.detail}") from error
 
     async def _meet_models(self) -> None:
         """Refuse to start with a model of the wrong family; a server that is away is no reason."""
@@ -181,6 +203,7 @@ class App:
                     backlog=backlog,
                     queued=self.dispatcher.queued,
                     in_flight=self.service.slots.taken,
+                    places=self.service.slots.total,
                 )
             self._observe_endpoints()
             await asyncio.sleep(LEVELS_EVERY_S)
@@ -190,7 +213,12 @@ class App:
             for it in arm.vitals.endpoints:
                 is_left_out = it.breaker is Breaker.OPEN
                 self.ab.meter.endpoint(
-                    arm.name, it.place, in_flight=it.in_flight, is_left_out=is_left_out
+                    arm.name,
+                    it.place,
+                    in_flight=it.in_flight,
+                    waiting=it.waiting,
+                    limit=it.limit,
+                    is_left_out=is_left_out,
                 )
 
 
@@ -224,7 +252,8 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock, tracer)
     switchboard = Switchboard(routing)
-    submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
+    submitted, feed = Bell(), Feed()
+    slots = Places(switchboard, settings.verify.max_in_flight, lambda: sampler.waiting)
 
     def hear_of_others() -> None:
         dispatcher.look_again()
@@ -236,7 +265,7 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
 
     store = build_store(settings.ledger, clock, hear_of_others)
     ledger, prompts = store.ledger, store.prompts
-    fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
+    fetcher, sampler = GuardedFetcher(settings.media), build_sampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
     sinks = build_sinks(settings.sinks, settings.bridge, clock, tracer)
@@ -256,6 +285,7 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
         clock=clock,
         deadline_s=settings.verify.deadline_s,
         use_verdict=settings.verify.use_verdict,
+        same=SameQuestions() if settings.verify.share_answers else None,
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
         descriptions=load_descriptions(alert_types_of(settings)),
@@ -271,7 +301,7 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
     scheduler = Scheduler(
         settings.scheduling,
         clock,
-        settings.verify.max_in_flight,
+        slots,
         lambda event: cost_of(event, switchboard.current.lead.plan),
     )
     dispatcher = Dispatcher(
@@ -328,16 +358,6 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
     if settings.websocket.enabled:
         reading["door websocket"] = websocket
     parts.update(reading)
-    operators = build_operators(
-        settings,
-        service,
-        ab.comparing,
-        verifier,
-        frames,
-        parsers=plugins.functions,
-        to_deliver=outbox.notify,
-        reporter=Reporter(service, ab.arms, tally, dispatcher, find_problems),
-    )
     faces = Faces(
         realtime=realtime.api,
         review=build_review(settings, reviewer, service),
@@ -350,13 +370,23 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
         arms=ab.face,
         comparing=ab.comparing,
         comparisons=ab.comparisons,
-        operators=operators,
+        operators=build_operators(
+            settings,
+            service,
+            ab.comparing,
+            verifier,
+            frames,
+            parsers=plugins.functions,
+            to_deliver=outbox.notify,
+            reporter=Reporter(service, ab.arms, tally, dispatcher, find_problems),
+        ),
+        promoting=ab.promoting,
         access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
         *doors.owned,
-        operators.loans,
+        faces.operators.loans,
         *realtime.owned,
         *sinks,
         *backends,

@@ -257,10 +257,16 @@ class LedgerSettings(_Section):
 class VerifySettings(_Section):
     """The use case."""
 
-    max_in_flight: int = Field(default=8, ge=1, le=4096)
-    """Verifications at the same time."""
+    max_in_flight: int = Field(default=64, ge=1, le=4096)
+    """Verifications at the same time, and requests to one of an arm's endpoints, at most."""
+    adaptive: bool = True
+    """Find below that how many requests each endpoint turns into throughput, and keep what is more
+    in line here; false always goes up to `max_in_flight`."""
     deadline_s: float = Field(default=120.0, gt=0)
     """Time for one verification from being taken up; then it ends as `deadline_expired`."""
+    share_answers: bool = False
+    """Let events that ask the same at the same time, about the same clip and window, wait for one
+    look and share its answer."""
     use_verdict: bool = True
     """Read a verdict from the answer about `info.media_urls`. VSS's shipped default is false: its
     direct media answers are free text without a verdict."""
@@ -325,8 +331,11 @@ class MediaSettings(_Section):
     """Largest width x height of a frame before resizing (4096 x 2304)."""
     max_items: int = Field(default=5, ge=1, le=64)
     """Pictures of one event that are looked at (VSS: 5); further ones are left out."""
+    decode_processes: int | None = Field(default=None, ge=0, le=64)
+    """Processes that decode clips, started when they are needed: one that crashes costs only its
+    clip. None: one for each core, up to 16; 0 decodes in the service's own process."""
     decode_workers: int = Field(default=2, ge=1, le=64)
-    """Clips decoded at the same time."""
+    """Clips decoded at the same time where `decode_processes` is 0."""
     inline_dir: Path | None = None
     """Folder for frames and clips that come with their event; they are removed after its verdict.
     None: `inline` beside the SQLite ledger. Replicas with a Redis ledger need a folder that all of
@@ -682,6 +691,8 @@ class ArmSettings(_Section):
     """Time for one request to the endpoint (VSS ships 5, too short to reason on an edge GPU)."""
     retries: int = Field(default=1, ge=0, le=10)
     """Further requests after a retryable failure, within the event's deadline (VSS: 1)."""
+    max_in_flight: int | None = Field(default=None, ge=1, le=4096)
+    """Requests to one endpoint at the same time, at most; None takes `verify.max_in_flight`."""
     reconnect_s: float = Field(default=30.0, ge=0)
     """How long an event waits for a server that cannot be reached, such as one that restarts, if
     its deadline allows it (VSS: not at all)."""
@@ -713,6 +724,36 @@ class ArmSettings(_Section):
         return self
 
 
+class GateSettings(_Section):
+    """When an arm may take over the events of another."""
+
+    candidate: str = ""
+    """Arm to promote from the start on; empty: none, until `sidecar ab promote` names one."""
+    acts: bool = False
+    """Give the candidate its share of the events, and take it back when something breaks; else the
+    gate only recommends."""
+    margin: float = Field(default=0.02, gt=0, lt=1)
+    """How much less often the candidate may be right: 0.02 is two points."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """Chance of promoting one that is worse by the margin or more, however often one looks."""
+    min_labelled: int = Field(default=300, ge=0)
+    """Labelled events about which both arms were asked, at least."""
+    max_p95_ratio: float = Field(default=1.2, gt=0)
+    """95th percentile of its latency over the reference's, at most."""
+    unparsable_allowance: float = Field(default=0.005, ge=0, lt=1)
+    """How much more often its answers may be no verdict."""
+    shares: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split)] = (0.01, 0.1, 0.5, 1.0)
+    """Of the events, step by step, growing up to 1; separated by commas."""
+    step_events: int = Field(default=50, ge=0)
+    """Events that the candidate answers at one share before it gets the next."""
+    every_s: float = Field(default=60.0, gt=0)
+    """Between two looks."""
+    shadow_share: float = Field(default=1.0, gt=0, le=1)
+    """Of the events, about which both arms are asked during a promotion."""
+    shadow_limit: int = Field(default=2, ge=1, le=256)
+    """Events about which the arm that does not answer is asked at the same time."""
+
+
 class AbSettings(_Section):
     """Which arm answers."""
 
@@ -729,6 +770,7 @@ class AbSettings(_Section):
     """Compared events to keep; the oldest go first, those that somebody labelled never."""
     keep_days: float = Field(default=90.0, gt=0)
     """How long to keep them."""
+    gate: GateSettings = GateSettings()
 
     @model_validator(mode="after")
     def _one_policy(self) -> Self:

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sidecar.model import ArmAnswer, LeftOut, Outcome
 from sidecar.observe.metrics import SECONDS
+from sidecar.policy import Promotion
 
 SPARED: Final = ("full", "busy", "down", "no_media", "failed")
 """Why a shadow is not asked: its places are taken; those of events are; its servers are down; the
@@ -59,9 +60,33 @@ class PrometheusArmsMeter:
         self._version = Gauge(
             "sidecar_ab_choice_version", "Version of the choice in force.", registry=registry
         )
+        self._share = Gauge(
+            "sidecar_ab_promotion_share",
+            "Share of the events that an arm is given which is being promoted.",
+            ["arm"],
+            registry=registry,
+        )
+        self._stage = Gauge(
+            "sidecar_ab_promotion_stage",
+            "1 for how far the promotion of an arm is.",
+            ["arm", "stage"],
+            registry=registry,
+        )
         self._in_flight = Gauge(
             "sidecar_ab_endpoint_in_flight",
             "Requests that an endpoint is answering.",
+            ["arm", "endpoint"],
+            registry=registry,
+        )
+        self._limit = Gauge(
+            "sidecar_endpoint_limit",
+            "Requests that an endpoint may be answering at the same time now.",
+            ["arm", "endpoint"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "sidecar_endpoint_waiting",
+            "Requests that wait until an endpoint is answering fewer.",
             ["arm", "endpoint"],
             registry=registry,
         )
@@ -114,7 +139,26 @@ class PrometheusArmsMeter:
         """Tell the version in force."""
         self._version.set(version)
 
-    def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
+    def promoted(self, promotion: Promotion | None) -> None:
+        """Tell how far a promotion is, and nothing of earlier ones."""
+        self._share.clear()
+        self._stage.clear()
+        if promotion is not None:
+            self._share.labels(promotion.candidate).set(promotion.share)
+            self._stage.labels(promotion.candidate, promotion.stage.value).set(1)
+
+    def endpoint(
+        self,
+        arm: str,
+        place: str,
+        *,
+        in_flight: int,
+        waiting: int,
+        limit: int,
+        is_left_out: bool,
+    ) -> None:
         """Set the levels of an endpoint."""
+        self._limit.labels(arm, place).set(limit)
+        self._waiting.labels(arm, place).set(waiting)
         self._in_flight.labels(arm, place).set(in_flight)
         self._is_left_out.labels(arm, place).set(is_left_out)

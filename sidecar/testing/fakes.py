@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sidecar.audit import AuditEntry
 from sidecar.model import ArmAnswer, DeadLetter, Drop, LeftOut, OutboxEntry
-from sidecar.policy import ArmChoice
+from sidecar.policy import ArmChoice, Promotion
 
 
 class FrozenClock:
@@ -63,7 +63,7 @@ class NullMeter:
     def begun(self, waited_s: float) -> None:
         """Ignore it."""
 
-    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
+    def observe(self, *, backlog: int, queued: int, in_flight: int, places: int) -> None:
         """Ignore it."""
 
 
@@ -195,7 +195,19 @@ class NullArmsMeter:
     def chosen(self, version: int) -> None:
         """Ignore it."""
 
-    def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
+    def promoted(self, promotion: Promotion | None) -> None:
+        """Ignore it."""
+
+    def endpoint(
+        self,
+        arm: str,
+        place: str,
+        *,
+        in_flight: int,
+        waiting: int,
+        limit: int,
+        is_left_out: bool,
+    ) -> None:
         """Ignore it."""
 
 
