@@ -344,14 +344,18 @@ ARMS: Final = Board(
                     (Line("sidecar_ab_endpoint_left_out", "{{arm}} {{endpoint}}"),),
                 ),
                 Panel(
-                    "Labels, and comparisons that were lost",
-                    "By people; and events whose answers could not be kept.",
+                    "Labels, and what was not kept",
+                    "By people; and events whose answers or pictures could not be kept.",
                     "ops",
                     (
                         Line("sum(rate(sidecar_ab_labels_total[$__rate_interval]))", "labels"),
                         Line(
                             "sum(rate(sidecar_ab_lost_comparisons_total[$__rate_interval]))",
-                            "lost",
+                            "answers lost",
+                        ),
+                        Line(
+                            "sum(rate(sidecar_frames_left_out_total[$__rate_interval]))",
+                            "pictures left out",
                         ),
                     ),
                 ),

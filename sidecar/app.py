@@ -28,6 +28,8 @@ from sidecar.core.routing import ArmsInForce, Routing, Switchboard
 from sidecar.core.same_question import SameQuestions
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
+from sidecar.core.state import FindsProblems, Reporter
+from sidecar.core.tally import Tally
 from sidecar.core.tracing import UNTRACED, TracedClips
 from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
@@ -43,6 +45,7 @@ from sidecar.errors import (
 )
 from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
+from sidecar.operators import afterwards, build_frame_store, build_operators
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
@@ -76,6 +79,7 @@ from sidecar.work.arms_watch import ArmsWatch
 from sidecar.work.canary import Canary
 from sidecar.work.crew import Crew
 from sidecar.work.dispatch import Dispatcher
+from sidecar.work.gallery import Gallery
 from sidecar.work.outbox import Outbox
 from sidecar.work.promotion import PromotionWatch
 from sidecar.work.rtvi_watch import RtviWatch
@@ -114,6 +118,7 @@ class App:
     faces: Faces
     realtime: RealtimeParts
     canary: Canary
+    gallery: Gallery
     ledger: Ledger
     prompts: PromptBook
     meter: PrometheusMeter
@@ -147,6 +152,7 @@ class App:
         self.crew.start("levels", self._observe_levels())
         self.crew.start("dispatcher", self.dispatcher.run())
         self.crew.start("aside", self.ab.aside.run())
+        self.crew.start("gallery", self.gallery.run())
         looks = {type(look).__name__: look for look in self._looks()}
         sources = {**self.doors, **looks}
         for name, source in sources.items():
@@ -230,8 +236,12 @@ async def _meet(routing: Routing, name: str) -> None:
         raise SettingsError(error.detail) from error
 
 
-def build(settings: Settings) -> App:
+def build(settings: Settings, find_problems: FindsProblems | None = None) -> App:
     """Wire the service.
+
+    Args:
+        settings: of everything.
+        find_problems: looks at the settings for operators; None when nobody does.
 
     Raises:
         SettingsError: a setting names something that does not exist or cannot work.
@@ -285,6 +295,8 @@ def build(settings: Settings) -> App:
     )
     reviewer = build_reviewer(settings, switchboard, asker, clock, meter.registry)
     decider = build_bridge(settings, reviewer, verifier, recorder)
+    frames = build_frame_store(settings, clock)
+    gallery, tally = Gallery(frames, clock, meter), Tally()
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
     scheduler = Scheduler(
         settings.scheduling,
@@ -304,7 +316,7 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
         to_deliver=outbox.notify,
-        aside=ab.aside.take,
+        aside=afterwards(ab.aside.take, gallery.take, tally.take),
         max_attempts=settings.ledger.max_attempts,
         tracer=tracer,
     )
@@ -358,17 +370,29 @@ def build(settings: Settings) -> App:
         arms=ab.face,
         comparing=ab.comparing,
         comparisons=ab.comparisons,
+        operators=build_operators(
+            settings,
+            service,
+            ab.comparing,
+            verifier,
+            frames,
+            parsers=plugins.functions,
+            to_deliver=outbox.notify,
+            reporter=Reporter(service, ab.arms, tally, dispatcher, find_problems),
+        ),
         promoting=ab.promoting,
         access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
         *doors.owned,
+        faces.operators.loans,
         *realtime.owned,
         *sinks,
         *backends,
         clips,
         sampler,
+        frames,
         tracer,
         *store.owned,
     )
@@ -385,6 +409,7 @@ def build(settings: Settings) -> App:
         faces=faces,
         realtime=realtime,
         canary=canary,
+        gallery=gallery,
         ledger=ledger,
         prompts=prompts,
         meter=meter,
@@ -393,8 +418,12 @@ def build(settings: Settings) -> App:
     )
 
 
-async def serve(settings: Settings) -> bool:
+async def serve(settings: Settings, find_problems: FindsProblems | None = None) -> bool:
     """Run until a signal says stop.
+
+    Args:
+        settings: of everything.
+        find_problems: looks at the settings for operators.
 
     Returns:
         False when a defect ended it.
@@ -405,7 +434,7 @@ async def serve(settings: Settings) -> bool:
     for exposure in find_exposures(settings):
         raise exposure
     listening = _listen(settings.http.host, settings.http.port)
-    app = build(settings)
+    app = build(settings, find_problems)
     try:
         await app.prepare()
         if settings.metrics.enabled:

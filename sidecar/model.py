@@ -221,6 +221,25 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFrames:
+    """Small pictures of what a model was shown of one event.
+
+    Attributes:
+        frames: some of those that it was shown, evenly chosen, in their order.
+        start: when the clip begins; None when nobody knows.
+        asked: how many the plan asked for; None when the server samples the clip.
+        sent: how many it was shown.
+        exact: whether these are the frames that it was shown, not the same clip decoded again.
+    """
+
+    frames: tuple[Frame, ...]
+    start: datetime | None = None
+    asked: int | None = None
+    sent: int | None = None
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the model is shown.
 
@@ -605,6 +624,18 @@ class Role(StrEnum):
     REPLAY = "replay"
 
 
+class Stage(StrEnum):
+    """What is reached on the way to a verdict.
+
+    CLIP: the media were found. SHOWN: what the model sees was made of them. ANSWERED: it said
+    something, maybe for the second time.
+    """
+
+    CLIP = "clip"
+    SHOWN = "shown"
+    ANSWERED = "answered"
+
+
 class LeftOut(StrEnum):
     """Why an arm was not asked while others could be.
 
@@ -666,6 +697,7 @@ class Verdict:
         rule: of the policy, by which arms were asked; "" when nobody was.
         heard: what each arm said, in the order in which they were asked.
         left_out: arms that were not asked though their turn had come, each with the reason why.
+        stages: what was reached when, in ms since the event was taken up.
         document: what to publish where that is not the event with its `info`; None: it is.
         shared_with: key of the event that was looked at in its place, as it asked the same at the
             same time; "" when this one was.
@@ -690,6 +722,7 @@ class Verdict:
     rule: str = ""
     heard: tuple[ArmAnswer, ...] = ()
     left_out: tuple[tuple[str, LeftOut], ...] = ()
+    stages: tuple[tuple[Stage, int], ...] = ()
     document: Mapping[str, Any] | None = None
     shared_with: str = ""
 
@@ -900,6 +933,50 @@ class OutboxEntry:
     record: VerdictRecord
     attempts: int = 0
     last_error: str = ""
+
+
+class DeliveryState(StrEnum):
+    """WAITING: to be delivered, at once or again. DEAD: given up."""
+
+    WAITING = "waiting"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How one verdict fares on its way to one sink. What was delivered is forgotten."""
+
+    sink: str
+    state: DeliveryState
+    attempts: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLevels:
+    """How much is to be delivered.
+
+    Attributes:
+        waiting: deliveries to be made, by sink, without those that wait for another one about the
+            same event; sinks with none may be left out.
+        dead: deliveries that were given up.
+    """
+
+    waiting: Mapping[str, int] = field(default_factory=_empty)
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What the ledger knows of an event beside its verdict.
+
+    Attributes:
+        accepted_at: None when that was not written down.
+        deliveries: that are still to be made, or were given up.
+    """
+
+    accepted_at: datetime | None = None
+    deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

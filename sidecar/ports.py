@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from sidecar.audit import Attribution, AuditEntry
@@ -28,11 +29,14 @@ from sidecar.model import (
     Frame,
     IncidentPage,
     IncidentQuery,
+    Journey,
+    KeptFrames,
     LeftOut,
     MediaType,
     ModelProfile,
     Offer,
     OutboxEntry,
+    OutboxLevels,
     Overlay,
     Question,
     RealtimeRule,
@@ -162,6 +166,52 @@ class FrameSampler(Protocol):
         ...
 
 
+class MediaTypes(Protocol):
+    """Tells what media files are."""
+
+    async def type_of(self, path: Path, kind: MediaType) -> str:
+        """Return the media type of a file, such as `video/mp4`, by its content.
+
+        Raises:
+            MediaError: it is no such medium.
+        """
+        ...
+
+
+class FrameStore(Protocol):
+    """Keeps small pictures of what models were shown, for as long as there is room."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept."""
+        ...
+
+    async def keep(
+        self, key: str, evidence: Evidence, start: datetime | None, *, exact: bool
+    ) -> KeptFrames:
+        """Shrink what a model was shown, and store it; a disk without room is no error.
+
+        Args:
+            key: of the event.
+            evidence: of form FRAMES or VIDEO.
+            start: when the clip begins; None when nobody knows.
+            exact: whether this is what the model was shown.
+        """
+        ...
+
+    async def find(self, key: str) -> KeptFrames | None:
+        """Return what is kept for an event, or None."""
+        ...
+
+    async def narrow(self, jpeg: bytes, width: int) -> bytes:
+        """Return a picture with at most `width` pixels in a row, as JPEG."""
+        ...
+
+    async def sweep(self) -> None:
+        """Remove what is too old, and the oldest of what is too much."""
+        ...
+
+
 class PromptBook(Part, Protocol):
     """The alert types and their prompts, versioned. Names match without regard to case."""
 
@@ -185,6 +235,10 @@ class PromptBook(Part, Protocol):
         """Return the newest version of every alert type, by name."""
         ...
 
+    async def versions(self, alert_type: str) -> Sequence[AlertConfig]:
+        """Return every version that there ever was, newest first; also of a deleted alert type."""
+        ...
+
     async def create(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Add an alert type as version 1, or as the next version of a deleted one.
 
@@ -198,11 +252,19 @@ class PromptBook(Part, Protocol):
         """
         ...
 
-    async def replace(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
+    async def replace(
+        self, config: AlertConfig, by: Attribution | None = None, *, expected: int | None = None
+    ) -> AlertConfig:
         """Store a new version of an existing alert type.
+
+        Args:
+            config: the alert type.
+            by: as above.
+            expected: the version that must be in force; None takes any.
 
         Raises:
             NotFound: there is none.
+            VersionConflict: another version is in force.
         """
         ...
 
@@ -314,6 +376,10 @@ class Ledger(Part, Protocol):
         """Return the `seq` of the newest verdict; 0 when there is none."""
         ...
 
+    async def journey(self, seq: int) -> Journey:
+        """Tell of the event of a verdict when it was accepted, and how its deliveries fare."""
+        ...
+
     async def backlog(self) -> int:
         """Return how many accepted events are undecided."""
         ...
@@ -350,8 +416,12 @@ class Ledger(Part, Protocol):
         """Schedule the next delivery, or make the entry a dead letter when `retry_at` is None."""
         ...
 
-    async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
-        """List deliveries that were given up, oldest first."""
+    async def dead_letters(self, *, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        """List deliveries that were given up, oldest first, with an id above `after`."""
+        ...
+
+    async def outbox_levels(self) -> OutboxLevels:
+        """Return how much is to be delivered, and how much was given up."""
         ...
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
@@ -506,6 +576,10 @@ class Meter(Protocol):
         """A sink took an entry or did not."""
         ...
 
+    def frames_left_out(self, reason: str) -> None:
+        """The pictures that a model was shown were not kept: `full` or `failed`."""
+        ...
+
     def begun(self, waited_s: float) -> None:
         """Work on an event began, after it had waited in line."""
         ...
@@ -602,12 +676,29 @@ class Comparisons(Part, Protocol):
         """
         ...
 
+    async def withdraw(self, label: Label, by: str, at: datetime) -> bool:
+        """Take a label back, durably; the one before it counts again.
+
+        Args:
+            label: that counts, as far as the caller knows.
+            by: who takes it back.
+            at: when.
+
+        Returns:
+            False when another one counts by now; nothing changes then.
+        """
+        ...
+
     async def find(self, key: str) -> ComparedEvent | None:
         """Return an event with all answers, or None."""
         ...
 
     async def labels_of(self, key: str) -> Sequence[Label]:
-        """Return every label of an event, oldest first."""
+        """Return every label of an event, oldest first, those that were taken back included."""
+        ...
+
+    async def disputes(self) -> int:
+        """Return how many events arms gave different verdicts on that nobody labelled."""
         ...
 
     async def events(

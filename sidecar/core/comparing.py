@@ -1,15 +1,14 @@
 """What arms said about an event, and what people say about it: for whoever compares them."""
 
-import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import orjson
-
 from sidecar.compared import ArmAnswer, ComparedEvent, ComparedFilter, Label, Role
-from sidecar.errors import NotFound
-from sidecar.model import StoredEvent, VerdictRecord, VerifyEvent
+from sidecar.contract.info import info_of, read_list, read_number, read_whole
+from sidecar.core.past import find_verdict
+from sidecar.errors import NotFound, VersionConflict
+from sidecar.model import VerdictRecord, VerifyEvent
 from sidecar.ports import ArmsMeter, Clock, Comparisons, Ledger
 
 PAGE: Final = 500
@@ -54,6 +53,26 @@ class Comparing:
         self.meter.labelled(1)
         return replace(event, label=label)
 
+    async def take_back(self, identity: str, labeller: str) -> None:
+        """Take back what somebody said last about an event; the label before it counts again.
+
+        Raises:
+            NotFound: there is no verdict under this identity, or it has no label.
+            VersionConflict: somebody else has labelled it since.
+        """
+        event = await self._find(identity)
+        if event.label is None:
+            raise NotFound(f"The event '{identity}' has no label to take back.")
+        is_own = event.label.labeller == labeller
+        now = self.clock.now()
+        if not is_own or not await self.store.withdraw(event.label, labeller, now):
+            by = "Somebody else" if is_own else f"'{event.label.labeller}'"
+            raise VersionConflict(f"{by} has labelled this event since. Label it anew instead.")
+
+    async def disputes(self) -> int:
+        """Return how many events arms gave different verdicts on that nobody labelled."""
+        return await self.store.disputes()
+
     async def label_all(self, labels: Sequence[tuple[str, Label]]) -> Sequence[str]:
         """Store what people say about many events; returns identities without a verdict.
 
@@ -90,11 +109,7 @@ class Comparing:
             before = page[-1].position
 
     async def _find(self, identity: str) -> ComparedEvent:
-        record = await self.ledger.lookup(identity)
-        if record is None:
-            raise NotFound(f"No event was accepted under the id '{identity}'.")
-        if isinstance(record, StoredEvent):
-            raise NotFound(f"The event '{identity}' has no verdict yet; ask again in a moment.")
+        record = await find_verdict(self.ledger, identity)
         return await self.store.find(record.key) or event_of_record(record)
 
 
@@ -107,9 +122,8 @@ def compared_event(event: VerifyEvent, answers: Sequence[ArmAnswer]) -> Compared
 
 def event_of_record(record: VerdictRecord) -> ComparedEvent:
     """Return an event as its verdict alone tells it, with the answer of one arm."""
-    info = record.document.get("info")
-    told: Mapping[str, Any] = info if isinstance(info, Mapping) else {}
-    said = _list(told.get("sidecarAnswers"))
+    told = info_of(record.document)
+    said = read_list(told.get("sidecarAnswers"))
     answer = ArmAnswer(
         key=record.key,
         arm=record.arm,
@@ -118,15 +132,16 @@ def event_of_record(record: VerdictRecord) -> ComparedEvent:
         role=Role.PRIMARY,
         outcome=record.outcome,
         decided_at=record.decided_at,
-        latency_ms=_whole(told.get("sidecarLatencyMs")) or 0,
+        latency_ms=read_whole(told.get("sidecarLatencyMs")) or 0,
         reason=record.reason,
         is_published=True,
-        confidence=_number(told.get("sidecarConfidence")),
+        confidence=read_number(told.get("sidecarConfidence")),
         prompt_tokens=_sum(said, "promptTokens"),
         completion_tokens=_sum(said, "completionTokens"),
-        frames_asked=_whole(told.get("sidecarFramesAsked")),
-        frames_seen=_whole(told.get("sidecarFramesSeen")),
-        prompt_version=_whole(str(told.get("sidecarPromptVersion", "")).rpartition("@")[2]) or 0,
+        frames_asked=read_whole(told.get("sidecarFramesAsked")),
+        frames_seen=read_whole(told.get("sidecarFramesSeen")),
+        prompt_version=read_whole(str(told.get("sidecarPromptVersion", "")).rpartition("@")[2])
+        or 0,
         text=str(said[-1].get("text", "")) if said else "",
     )
     return ComparedEvent(
@@ -134,28 +149,6 @@ def event_of_record(record: VerdictRecord) -> ComparedEvent:
     )
 
 
-def _list(text: object) -> Sequence[Mapping[str, Any]]:
-    try:
-        found = orjson.loads(str(text))
-    except orjson.JSONDecodeError:
-        return ()
-    is_list = isinstance(found, list) and all(isinstance(it, dict) for it in found)
-    return found if is_list else ()
-
-
 def _sum(answers: Sequence[Mapping[str, Any]], name: str) -> int | None:
     counts = [it[name] for it in answers if isinstance(it.get(name), int)]
     return sum(counts) if counts else None
-
-
-def _number(text: object) -> float | None:
-    try:
-        number = float(str(text))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _whole(text: object) -> int | None:
-    number = _number(text)
-    return None if number is None else int(number)

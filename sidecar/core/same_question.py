@@ -124,8 +124,15 @@ class SameQuestions:
 def adopt(found: Verdict, event: VerifyEvent, prompt: Prompt) -> Verdict:
     """Return another event's verdict as this one's, which says whose it was.
 
-    What the arms said was said about the other one, and is not counted twice.
+    What the arms said was said about the other one, and is not counted twice; its stages are
+    timed by the other one.
     """
     return replace(
-        found, event=event, prompt=prompt, heard=(), left_out=(), shared_with=found.event.key
+        found,
+        event=event,
+        prompt=prompt,
+        heard=(),
+        left_out=(),
+        stages=(),
+        shared_with=found.event.key,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -17,10 +17,12 @@ from sidecar.core.same_question import Question, SameQuestions, adopt
 from sidecar.errors import DeadlineExpired, MediaRoute, NoPrompt, VerificationError
 from sidecar.model import (
     PLAIN_RULES,
+    AlertConfig,
     AnswerRules,
     EvidenceForm,
     Origin,
     Prompt,
+    Stage,
     Verdict,
     VerifyEvent,
 )
@@ -158,7 +160,7 @@ class Verifier:
         exhibits = Exhibits(event, prompt.segment_anchor, self.clips, self.asker.sampler)
 
         async def ask(arm: Arm, limit_s: float) -> Verdict:
-            return await self._ask(event, prompt, exhibits, arm, limit_s)
+            return await self._ask(event, prompt, exhibits, arm, limit_s, begun)
 
         try:
             asked = Consultation(routing.arms, plan, ask, self.clock, deadline)
@@ -176,7 +178,37 @@ class Verifier:
         arm = self.switchboard.current.arms[look.shadow]
         arm = replace(arm, backend=arm.impatient)
         try:
-            verdict = await self._ask(event, prompt, exhibits, arm, self.deadline_s)
+            verdict = await self._ask(event, prompt, exhibits, arm, self.deadline_s, begun)
+        finally:
+            await exhibits.close()
+        return self._timed(verdict, begun)
+
+    async def rehearse(
+        self,
+        event: VerifyEvent,
+        *,
+        arm: str = "",
+        config: AlertConfig | None = None,
+        within_s: float = math.inf,
+    ) -> Verdict:
+        """Let one arm look at an event, as if it were new, without any effect.
+
+        Args:
+            event: to look at.
+            arm: its name; "" is the one that the policy asks first.
+            config: the alert type to ask by; None has no prompt.
+            within_s: how much time there is, where that is less than `deadline_s`.
+        """
+        begun, routing = self.clock.monotonic(), self.switchboard.current
+        allowed_s = min(self.deadline_s, within_s)
+        if config is None:
+            return self._timed(self.failed(event, _no_prompt(event)), begun)
+        prompt = self._filled(config, event)
+        asked = routing.arms[arm] if arm else routing.first(facts_of(event, prompt))
+        asked = replace(asked, backend=asked.impatient)
+        exhibits = Exhibits(event, prompt.segment_anchor, self.clips, self.asker.sampler)
+        try:
+            verdict = await self._ask(event, prompt, exhibits, asked, allowed_s, begun)
         finally:
             await exhibits.close()
         return self._timed(verdict, begun)
@@ -194,19 +226,28 @@ class Verifier:
         return replace(self._draft(event, arm), error=error)
 
     async def _ask(
-        self, event: VerifyEvent, prompt: Prompt, exhibits: Exhibits, arm: Arm, limit_s: float
+        self,
+        event: VerifyEvent,
+        prompt: Prompt,
+        exhibits: Exhibits,
+        arm: Arm,
+        limit_s: float,
+        begun: float,
     ) -> Verdict:
-        """Ask one arm, for so long."""
+        """Ask one arm, for so long; stages are timed from `begun`."""
         verdict = replace(self._draft(event, arm), prompt=prompt)
+        passed: list[tuple[Stage, int]] = []
         try:
             async with asyncio.timeout(limit_s):
                 async with aclosing(self._stages(verdict, arm, exhibits)) as stages:
                     async for reached in stages:
+                        after_ms = round((self.clock.monotonic() - begun) * 1000)
+                        passed += [(stage, after_ms) for stage in _reached(verdict, reached)]
                         verdict = reached
         except (TimeoutError, VerificationError) as failure:
             error = _cause(failure, limit_s)
             verdict = replace(with_reason(verdict, error), finding=None, error=error)
-        return replace(verdict, decided_at=self.clock.now())
+        return replace(verdict, decided_at=self.clock.now(), stages=tuple(passed))
 
     async def _stages(
         self, verdict: Verdict, arm: Arm, exhibits: Exhibits
@@ -239,13 +280,30 @@ class Verifier:
     async def _prompt(self, event: VerifyEvent) -> Prompt:
         config = await self.prompts.find(event.category)
         if config is None:
-            raise NoPrompt(
-                f"No prompt is configured for category {event.category!r}; "
-                "add one with POST /api/v1/verification/config."
-            )
+            raise _no_prompt(event)
+        return self._filled(config, event)
+
+    def _filled(self, config: AlertConfig, event: VerifyEvent) -> Prompt:
         prompt = fill_prompt(config, event, self.default_system, self.default_rules)
         told = self.descriptions.get(event.category.strip().lower())
         return prompt if told is None else replace(prompt, descriptions=told)
+
+
+def _no_prompt(event: VerifyEvent) -> NoPrompt:
+    return NoPrompt(
+        f"No prompt is configured for category {event.category!r}; "
+        "add one with POST /api/v1/verification/config."
+    )
+
+
+def _reached(before: Verdict, after: Verdict) -> Iterator[Stage]:
+    """Yield what a verdict has that it had not before."""
+    if after.clip is not before.clip:
+        yield Stage.CLIP
+    if after.evidence is not before.evidence:
+        yield Stage.SHOWN
+    if len(after.answers) > len(before.answers):
+        yield Stage.ANSWERED
 
 
 def _cause(error: TimeoutError | VerificationError, limit_s: float) -> VerificationError:

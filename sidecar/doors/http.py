@@ -46,6 +46,7 @@ from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
 from sidecar.doors.following import EventStream
 from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import openai_router
+from sidecar.doors.operators import Operators, operators_router
 from sidecar.doors.paging import Cursor, PageSize
 from sidecar.doors.promotion import promotion_router
 from sidecar.doors.realtime import Realtime, realtime_router
@@ -87,6 +88,7 @@ class Faces:
         arms: which arms answer.
         comparing: what arms said about single events.
         comparisons: the same for all that are chosen.
+        operators: what the page for operators shows and does.
         promoting: takes an arm to the events of another.
         access: who may call.
     """
@@ -102,6 +104,7 @@ class Faces:
     arms: ArmsFace
     comparing: Comparing
     comparisons: ReadsComparisons
+    operators: Operators
     promoting: Promoting
     access: HttpAccess
 
@@ -133,6 +136,7 @@ def create_http_app(
     app.include_router(comparisons_router(faces.comparisons, faces.promoting.rules))
     app.include_router(promotion_router(faces.promoting, REFUSALS))
     app.include_router(arms_router(faces.arms, REFUSALS))
+    app.include_router(operators_router(faces.operators, REFUSALS))
     app.include_router(_verdict_router(service))
     app.include_router(replaying_router(service, faces.audit, REFUSALS))
     app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))

@@ -3,10 +3,11 @@
 --
 -- <root>:waiting           zset   keys of events that nobody works on, by position
 -- <root>:held:<replica>    zset   keys of events that a replica works on, by position
--- <root>:event:<key>       hash   key kind origin raw position attempts ticket
+-- <root>:event:<key>       hash   key kind origin raw position attempts ticket accepted_at
 -- <root>:aliases:<key>     set    names that an undecided event was submitted under
 -- <root>:backlog           int    undecided events
--- <root>:verdict:<seq>     hash   record by, and what filters compare
+-- <root>:verdict:<seq>     hash   record by accepted_at, and what filters compare
+-- <root>:deliveries:<seq>  set    ids of entries of a verdict that were not delivered
 -- <root>:decided           hash   key -> seq
 -- <root>:names             hash   name -> "<seq> <position> <key>"; the highest pair wins
 -- <root>:sensor:<id>, <root>:category:<name>, <root>:outcome:<value>   zset of seq
@@ -30,8 +31,10 @@
 --                                 of the arms, and an answer under `=<arm>` for each of them
 -- <root>:compared_all, :compared_sensor:<id>, :compared_category:<name>   zset of keys by position
 -- <root>:compared_bare     zset   those of them that nobody labelled
+-- <root>:compared_disputed zset   those that arms differ on and nobody labelled
 -- <root>:compared_position int    the last number given
 -- <root>:labels:<key>      list   what people said about an event, oldest first
+-- <root>:withdrawn:<key>   list   of that, what was taken back
 --
 -- Redis refuses commands for want of memory or disk only before the first write of a script, so an
 -- operation happens as a whole or not at all (https://redis.io/docs/latest/develop/programmability).
@@ -195,7 +198,8 @@ local function insert(key, kind, origin, raw, claimer, lease_ms, ticket)
   local position = call('INCR', key_of('position'))
   call('INCR', key_of('backlog'))
   call('HSET', key_of('event', key), 'key', key, 'kind', kind, 'origin', origin, 'raw', raw,
-    'position', position, 'attempts', claimer == '' and 0 or 1, 'ticket', ticket)
+    'position', position, 'attempts', claimer == '' and 0 or 1, 'ticket', ticket,
+    'accepted_at', string.format('%.0f', now_ms() * 1000))
   if claimer == '' then
     call('ZADD', key_of('waiting'), position, key)
   else
@@ -336,6 +340,7 @@ local function add_delivery(seq, sink, line)
   call('ZADD', line_key, id, id)
   call('HSET', key_of('entry', id), 'seq', seq, 'sink', sink, 'line', line, 'next_at', 0,
     'attempts', 0, 'error', '', 'behind', behind)
+  call('SADD', key_of('deliveries', seq), id)
   if behind == 0 then
     call('ZADD', key_of('due', sink), 0, id)
   end
@@ -349,7 +354,8 @@ function op.commit(key, id, fingerprint, sensor, category, outcome, timestamp, r
   end
   local seq = call('INCR', key_of('seq'))
   call('HSET', key_of('verdict', seq), 'record', record, 'by', me, 'sensor', sensor,
-    'category', category, 'outcome', outcome, 'timestamp', timestamp, 'decided_at', decided_at)
+    'category', category, 'outcome', outcome, 'timestamp', timestamp, 'decided_at', decided_at,
+    'accepted_at', call('HGET', key_of('event', key), 'accepted_at') or '')
   call('HSET', key_of('decided'), key, seq)
   call('ZADD', key_of('sensor', sensor), seq, seq)
   call('ZADD', key_of('category', category), seq, seq)
@@ -471,8 +477,9 @@ end
 
 function op.mark_sent(me, ...)
   for _, id in ipairs({...}) do
-    local sink, line = unpack(call('HMGET', key_of('entry', id), 'sink', 'line'))
+    local sink, line, seq = unpack(call('HMGET', key_of('entry', id), 'sink', 'line', 'seq'))
     if sink then
+      call('SREM', key_of('deliveries', seq), id)
       if call('ZREM', key_of('sending', me, sink), id) == 0
         and call('ZREM', key_of('due', sink), id) == 0 then
         take_from_everybody(id, 'sending', sink)
@@ -502,8 +509,37 @@ function op.mark_failed(me, id, error, retry_at)
   return 1
 end
 
-function op.dead_letters(limit)
-  return stored_entries(call('ZRANGE', key_of('dead'), 0, limit - 1))
+-- Return when the event of a verdict was accepted, and a row for each of its deliveries.
+function op.journey(seq)
+  local found = {call('HGET', key_of('verdict', seq), 'accepted_at') or ''}
+  local ids = call('SMEMBERS', key_of('deliveries', seq))
+  table.sort(ids)
+  for _, id in ipairs(ids) do
+    local sink, attempts, error = unpack(
+      call('HMGET', key_of('entry', id), 'sink', 'attempts', 'error'))
+    local is_dead = call('ZSCORE', key_of('dead'), id)
+    found[#found + 1] = {sink, is_dead and 'dead' or 'waiting', attempts, error}
+  end
+  return found
+end
+
+function op.dead_letters(after, limit)
+  return stored_entries(
+    call('ZRANGEBYSCORE', key_of('dead'), '(' .. after, '+inf', 'LIMIT', 0, limit))
+end
+
+-- Return how many entries were given up, then each sink with how many are due or being delivered.
+function op.outbox_levels()
+  local levels, replicas = {call('ZCARD', key_of('dead'))}, call('ZRANGE', key_of('replicas'), 0, -1)
+  for _, sink in ipairs(call('SMEMBERS', key_of('sinks'))) do
+    local count = call('ZCARD', key_of('due', sink))
+    for _, replica in ipairs(replicas) do
+      count = count + call('ZCARD', key_of('sending', replica, sink))
+    end
+    levels[#levels + 1] = sink
+    levels[#levels + 1] = count
+  end
+  return levels
 end
 
 function op.dead_ids()
@@ -537,6 +573,10 @@ end
 
 function op.prompt(name_key)
   return call('HGET', key_of('prompts'), name_key)
+end
+
+function op.prompt_versions(name_key)
+  return call('HVALS', key_of('prompts', name_key))
 end
 
 -- Store a version, unless another replica edited the alert type since it was read.
@@ -612,6 +652,31 @@ local function compared_indexes(sensor, category)
     key_of('compared_category', category)}
 end
 
+local function is_disputed(key)
+  local hash, said = key_of('compared', key), {}
+  if call('EXISTS', key_of('labels', key)) == 1 then
+    return false
+  end
+  for _, arm in ipairs(cjson.decode(call('HGET', hash, 'arms'))) do
+    said[cjson.decode(call('HGET', hash, '=' .. arm)).outcome] = true
+  end
+  return said.confirmed and said.rejected
+end
+
+-- Note whether an event is disputed now.
+local function settle(key)
+  if is_disputed(key) then
+    local position = call('HGET', key_of('compared', key), 'position')
+    call('ZADD', key_of('compared_disputed'), position, key)
+  else
+    call('ZREM', key_of('compared_disputed'), key)
+  end
+end
+
+function op.disputes()
+  return call('ZCARD', key_of('compared_disputed'))
+end
+
 -- Store an event, and what arms said about it: pairs of an arm and its answer.
 function op.compare(key, event, sensor, category, timestamp, stored_at, ...)
   local hash, answers = key_of('compared', key), {...}
@@ -632,6 +697,7 @@ function op.compare(key, event, sensor, category, timestamp, stored_at, ...)
   if #arms > 0 then
     call('HSET', hash, 'arms', cjson.encode(arms))
   end
+  settle(key)
   return 1
 end
 
@@ -640,11 +706,33 @@ function op.label(label, key, ...)
     op.compare(key, ...)
   end
   call('ZREM', key_of('compared_bare'), key)
-  return call('RPUSH', key_of('labels', key), label)
+  call('RPUSH', key_of('labels', key), label)
+  settle(key)
+  return 1
+end
+
+-- Take the latest label back, if it is the one that is meant.
+function op.withdraw_label(key, expected, withdrawn)
+  local labels = key_of('labels', key)
+  if call('LINDEX', labels, -1) ~= expected then
+    return 0
+  end
+  call('RPOP', labels)
+  call('RPUSH', key_of('withdrawn', key), withdrawn)
+  if call('EXISTS', labels) == 0 then
+    local position = call('HGET', key_of('compared', key), 'position')
+    call('ZADD', key_of('compared_bare'), position, key)
+  end
+  settle(key)
+  return 1
 end
 
 function op.compared_labels(key)
-  return call('LRANGE', key_of('labels', key), 0, -1)
+  local found = call('LRANGE', key_of('withdrawn', key), 0, -1)
+  for _, label in ipairs(call('LRANGE', key_of('labels', key), 0, -1)) do
+    found[#found + 1] = label
+  end
+  return found
 end
 
 -- Return position, event, latest label and answers in their order; nothing for an unknown key.
@@ -712,7 +800,8 @@ function op.trim_compared(keep, before, batch)
     for _, index in ipairs(compared_indexes(sensor, category)) do
       call('ZREM', index, key)
     end
-    call('DEL', hash)
+    call('ZREM', key_of('compared_disputed'), key)
+    call('DEL', hash, key_of('withdrawn', key))
   end
   return #oldest / 2
 end

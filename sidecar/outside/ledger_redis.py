@@ -18,8 +18,10 @@ from sidecar.model import (
     NO_RULES,
     Accepted,
     FilterRules,
+    Journey,
     Offer,
     OutboxEntry,
+    OutboxLevels,
     StoredEvent,
     VerdictFilter,
     VerdictRecord,
@@ -32,6 +34,7 @@ from sidecar.outside.ledger_rows import (
     dump_record,
     load_record,
     overloaded,
+    to_journey,
     to_outbox_entry,
     to_stored_event,
 )
@@ -218,6 +221,10 @@ class RedisLedger:
         """Return the `seq` of the newest verdict; 0 when there is none."""
         return int(await self._store.read("last_seq"))
 
+    async def journey(self, seq: int) -> Journey:
+        """Tell of the event of a verdict when it was accepted, and how its deliveries fare."""
+        return to_journey(await self._store.read("journey", seq))
+
     async def backlog(self) -> int:
         """Return how many accepted events are undecided."""
         return int(await self._store.read("backlog"))
@@ -253,9 +260,16 @@ class RedisLedger:
         next_at = "" if retry_at is None else to_microseconds(retry_at)
         await self._store.write("mark_failed", self._me, _entry_id(entry.id), error, next_at)
 
-    async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
-        """List deliveries that were given up, oldest first."""
-        return [to_outbox_entry(row) for row in await self._store.read("dead_letters", limit)]
+    async def dead_letters(self, *, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        """List deliveries that were given up, oldest first, with an id above `after`."""
+        rows = await self._store.read("dead_letters", after, limit)
+        return [to_outbox_entry(row) for row in rows]
+
+    async def outbox_levels(self) -> OutboxLevels:
+        """Return how much is to be delivered, and how much was given up."""
+        dead, *pairs = await self._store.read("outbox_levels")
+        counts = zip(pairs[::2], pairs[1::2], strict=True)
+        return OutboxLevels({sink.decode(): int(count) for sink, count in counts if count}, dead)
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many.

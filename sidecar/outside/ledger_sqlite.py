@@ -15,8 +15,10 @@ from sidecar.model import (
     NO_RULES,
     Accepted,
     FilterRules,
+    Journey,
     Offer,
     OutboxEntry,
+    OutboxLevels,
     StoredEvent,
     VerdictFilter,
     VerdictRecord,
@@ -24,8 +26,16 @@ from sidecar.model import (
 )
 from sidecar.outside.accepting import Acceptor, names_of, read_verdict, remember
 from sidecar.outside.audit import insert_entry, replayed
-from sidecar.outside.ledger_rows import NEVER, dump, to_entry, to_event, to_record, to_row
-from sidecar.outside.sqlite import Database, to_microseconds
+from sidecar.outside.ledger_rows import (
+    NEVER,
+    dump,
+    to_delivery,
+    to_entry,
+    to_event,
+    to_record,
+    to_row,
+)
+from sidecar.outside.sqlite import Database, from_microseconds, to_microseconds
 from sidecar.ports import Clock
 from sidecar.settings import LedgerSettings
 
@@ -86,10 +96,19 @@ _SELECT_DUE: Final = """
     FROM ready CROSS JOIN outbox USING (id) CROSS JOIN verdicts USING (seq)
     ORDER BY next_at, outbox.id LIMIT :limit
 """
-_SELECT_DEAD: Final = """
+SELECT_DELIVERIES: Final = """
+    SELECT sink, attempts, last_error, dead FROM outbox INDEXED BY outbox_of_verdict
+    WHERE seq = ? ORDER BY id
+"""
+COUNT_WAITING: Final = """
+    SELECT sink, count(*) AS entries FROM outbox INDEXED BY outbox_due
+    WHERE dead = 0 AND behind = 0 GROUP BY sink
+"""
+COUNT_DEAD: Final = "SELECT count(*) FROM outbox INDEXED BY outbox_dead WHERE dead = 1"
+SELECT_DEAD: Final = """
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
-    FROM outbox INDEXED BY outbox_dead JOIN verdicts USING (seq)
-    WHERE dead = 1 ORDER BY outbox.id LIMIT ?
+    FROM outbox INDEXED BY outbox_dead CROSS JOIN verdicts USING (seq)
+    WHERE dead = 1 AND outbox.id > ? ORDER BY outbox.id LIMIT ?
 """
 
 
@@ -190,6 +209,10 @@ class SqliteLedger:
         """Return the `seq` of the newest verdict; 0 when there is none."""
         return await self._number("SELECT coalesce(max(seq), 0) FROM verdicts")
 
+    async def journey(self, seq: int) -> Journey:
+        """Tell of the event of a verdict when it was accepted, and how its deliveries fare."""
+        return await self._db.read(partial(_journey, seq))
+
     async def backlog(self) -> int:
         """Return how many accepted events are undecided."""
         return await self._number("SELECT events FROM backlog")
@@ -222,9 +245,13 @@ class SqliteLedger:
         next_at = None if retry_at is None else to_microseconds(retry_at)
         await self._db.write(partial(_fail, entry, error, next_at))
 
-    async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
-        """List deliveries that were given up, oldest first."""
-        return await self._db.read(_fetch(_SELECT_DEAD, (limit,), to_entry))
+    async def dead_letters(self, *, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        """List deliveries that were given up, oldest first, with an id above `after`."""
+        return await self._db.read(_fetch(SELECT_DEAD, (after, limit), to_entry))
+
+    async def outbox_levels(self) -> OutboxLevels:
+        """Return how much is to be delivered, and how much was given up."""
+        return await self._db.read(_levels)
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many."""
@@ -303,6 +330,19 @@ def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None
     return to_event(
         db.execute("SELECT * FROM events WHERE position = ?", (found["position"],)).fetchone()
     )
+
+
+def _journey(seq: int, db: Connection) -> Journey:
+    row = db.execute("SELECT accepted_at FROM verdicts WHERE seq = ?", (seq,)).fetchone()
+    accepted_at = from_microseconds(row["accepted_at"]) if row and row["accepted_at"] else None
+    return Journey(
+        accepted_at, tuple(to_delivery(it) for it in db.execute(SELECT_DELIVERIES, (seq,)))
+    )
+
+
+def _levels(db: Connection) -> OutboxLevels:
+    waiting = {row["sink"]: row["entries"] for row in db.execute(COUNT_WAITING)}
+    return OutboxLevels(waiting, int(db.execute(COUNT_DEAD).fetchone()[0]))
 
 
 def _commit(

@@ -1,4 +1,4 @@
--- Schema 5 of the ledger; running it again on a file of an older schema brings that up to date, once
+-- Schema 6 of the ledger; running it again on a file of an older schema brings that up to date, once
 -- `sqlite.py` has added the columns that are missing.
 -- Times are integer microseconds since 1970-01-01 UTC.
 
@@ -85,6 +85,7 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (sink, next_at, id) WHERE dead = 0 AND behind = 0;
 CREATE INDEX IF NOT EXISTS outbox_line ON outbox (sink, fingerprint, id) WHERE dead = 0;
 CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (id) WHERE dead = 1;
+CREATE INDEX IF NOT EXISTS outbox_of_verdict ON outbox (seq);
 
 -- Every version of every alert type. `seed` is what the configuration file said when it was last
 -- read, to tell what was edited since.
@@ -169,18 +170,40 @@ CREATE TABLE IF NOT EXISTS arm_answers (
     PRIMARY KEY (key, arm)
 ) STRICT, WITHOUT ROWID;
 
--- What people say about them; the last one counts. `truth` is NULL when it cannot be told.
+-- What people say about them; the last one counts that was not taken back (`withdrawn_at` is 0).
+-- `truth` is NULL when it cannot be told.
 CREATE TABLE IF NOT EXISTS labels (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
     key         TEXT    NOT NULL,
     truth       INTEGER,
     labeller    TEXT    NOT NULL,
     labelled_at INTEGER NOT NULL,
-    note        TEXT    NOT NULL
+    note        TEXT    NOT NULL,
+    withdrawn_by TEXT    NOT NULL DEFAULT '',
+    withdrawn_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS labels_by_key ON labels (key, number);
 
-PRAGMA user_version = 5;
+-- Compared events that arms gave different verdicts on, as long as nobody labels them. Since
+-- schema 6.
+CREATE TABLE IF NOT EXISTS disputes (
+    position  INTEGER PRIMARY KEY,
+    key       TEXT    NOT NULL UNIQUE,
+    sensor_id TEXT    NOT NULL,
+    category  TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS disputes_by_sensor ON disputes (sensor_id, position, category);
+CREATE INDEX IF NOT EXISTS disputes_by_category ON disputes (category, position);
+
+INSERT OR IGNORE INTO disputes
+    SELECT position, key, sensor_id, category FROM compared
+    WHERE (SELECT count(DISTINCT CAST(answer AS TEXT) ->> '$.outcome') FROM arm_answers
+           WHERE arm_answers.key = compared.key
+               AND CAST(answer AS TEXT) ->> '$.outcome' IN ('confirmed', 'rejected')) > 1
+        AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.key = compared.key AND withdrawn_at = 0);
+
+PRAGMA user_version = 6;
 
 COMMIT;

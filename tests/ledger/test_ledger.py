@@ -9,7 +9,10 @@ from ledger_samples import T0, a_record, an_event, take
 from sidecar.errors import Overloaded
 from sidecar.model import (
     Accepted,
+    Delivery,
+    DeliveryState,
     EventKind,
+    Journey,
     Offer,
     Origin,
     Outcome,
@@ -507,3 +510,56 @@ async def test_accepting_a_waiting_event_again_does_not_take_it_up(ledger: Ledge
 
     assert not accepted.is_new
     assert ["key-1"] == [stored.key for stored in await take(ledger, 10)]
+
+
+async def test_the_journey_of_a_verdict_is_told(ledger: Ledger, clock: FrozenClock) -> None:
+    """When its event was accepted, and which deliveries are still to be made or were given up."""
+    await ledger.accept(an_event())
+    record = await decide(ledger, "key-1", "a", "b", "c")
+    for sink in ("a", "b"):
+        [entry] = await ledger.due(sink, clock.now(), 10)
+        if sink == "a":
+            await ledger.mark_sent([entry])
+        else:
+            await ledger.mark_failed(entry, "no room", None)
+    found = await ledger.journey(record.seq)
+
+    assert found.accepted_at is not None
+    assert (
+        Delivery("b", DeliveryState.DEAD, 1, "no room"),
+        Delivery("c", DeliveryState.WAITING),
+    ) == found.deliveries
+    assert Journey() == await ledger.journey(record.seq + 1)
+
+
+async def test_dead_letters_come_in_pages(ledger: Ledger, clock: FrozenClock) -> None:
+    """The oldest first, none twice, whatever becomes of others meanwhile."""
+    for number in range(5):
+        await ledger.accept(an_event(f"key-{number}"))
+        await decide(ledger, f"key-{number}", "sink")
+    for entry in await ledger.due("sink", clock.now(), 10):
+        await ledger.mark_failed(entry, "no", None)
+    first = await ledger.dead_letters(limit=2)
+    await ledger.replay([first[0].id])
+    second = await ledger.dead_letters(limit=2, after=first[-1].id)
+    rest = await ledger.dead_letters(limit=2, after=second[-1].id)
+
+    assert [f"key-{number}" for number in range(5)] == [
+        entry.record.key for entry in (*first, *second, *rest)
+    ]
+    assert 4 == len(await ledger.dead_letters(limit=9))
+
+
+async def test_levels_of_the_outbox_are_told(ledger: Ledger, clock: FrozenClock) -> None:
+    """What is due or being delivered, by sink, without what waits for its predecessor."""
+    assert (0, 0) == (sum((await ledger.outbox_levels()).waiting.values()), 0)
+    for number in range(3):
+        await ledger.accept(an_event(f"key-{number}"))
+        await decide(ledger, f"key-{number}", "a", "b")
+    await ledger.accept(an_event("again", fingerprint="fingerprint of key-0"))
+    await decide(ledger, "again", "a", fingerprint="fingerprint of key-0")
+    first, *_ = await ledger.due("a", clock.now(), 10)
+    await ledger.mark_failed(first, "no", None)
+    levels = await ledger.outbox_levels()
+
+    assert ({"a": 3, "b": 3}, 1) == (dict(levels.waiting), levels.dead)
