@@ -34,6 +34,7 @@ from sidecar.doors.http_tls import build_context
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
+from sidecar.operators import build_operators
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
@@ -328,6 +329,7 @@ def build(settings: Settings) -> App:
         arms=ab.face,
         comparing=ab.comparing,
         comparisons=ab.comparisons,
+        operators=build_operators(service, ab.comparing),
         access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]

@@ -28,7 +28,10 @@ SidecarError
 │   ├── ReplayInFlight          that is being done already
 │   ├── IncidentsUnavailable    no Elasticsearch to read incidents from
 │   ├── IncidentQueryFailed     it cannot be read
-│   └── ExtraMissing            the answer needs a library that is not installed
+│   ├── ExtraMissing            the answer needs a library that is not installed
+│   ├── NotRepeatable           the event of a verdict cannot be asked about again
+│   ├── MediaGone               the clip of a verdict, or its frames, are no longer to be had
+│   └── MediaAway               they cannot be had at the moment
 └── VerificationError           accepted, then no verdict could be reached
     ├── MediaError
     │   ├── NoMedia             the event names no media and no recorder is configured
@@ -253,6 +256,18 @@ class IncidentQueryFailed(RequestError):
 
 class ExtraMissing(RequestError):
     """What was asked for needs libraries of an extra that is not installed."""
+
+
+class NotRepeatable(RequestError):
+    """What is known of the event of a verdict is not enough to ask about it again."""
+
+
+class MediaGone(RequestError):
+    """The clip or the frames of a verdict are no longer to be had."""
+
+
+class MediaAway(RequestError):
+    """The clip of a verdict cannot be had at the moment."""
 
 
 class VerificationError(SidecarError):
@@ -556,6 +571,9 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
         IncidentsUnavailable: _refusal("elasticsearch_unavailable", 503, "UNIMPLEMENTED"),
         IncidentQueryFailed: _refusal("elasticsearch_query_failed", 500, "UNAVAILABLE"),
         ExtraMissing: _refusal("extra_missing", 501, "UNIMPLEMENTED"),
+        NotRepeatable: _refusal("not_repeatable", 409, "FAILED_PRECONDITION"),
+        MediaGone: _refusal("media_gone", 404, "NOT_FOUND"),
+        MediaAway: _refusal("media_away", 503, "UNAVAILABLE", retryable=True),
         NoMedia: Row(
             "no_media",
             Wording(400, "{detail}"),

@@ -603,6 +603,18 @@ class Role(StrEnum):
     REPLAY = "replay"
 
 
+class Stage(StrEnum):
+    """What is reached on the way to a verdict.
+
+    CLIP: the media were found. SHOWN: what the model sees was made of them. ANSWERED: it said
+    something, maybe for the second time.
+    """
+
+    CLIP = "clip"
+    SHOWN = "shown"
+    ANSWERED = "answered"
+
+
 class LeftOut(StrEnum):
     """Why an arm was not asked while others could be.
 
@@ -664,6 +676,7 @@ class Verdict:
         rule: of the policy, by which arms were asked; "" when nobody was.
         heard: what each arm said, in the order in which they were asked.
         left_out: arms that were not asked though their turn had come, each with the reason why.
+        stages: what was reached when, in ms since the event was taken up.
         document: what to publish where that is not the event with its `info`; None: it is.
     """
 
@@ -686,6 +699,7 @@ class Verdict:
     rule: str = ""
     heard: tuple[ArmAnswer, ...] = ()
     left_out: tuple[tuple[str, LeftOut], ...] = ()
+    stages: tuple[tuple[Stage, int], ...] = ()
     document: Mapping[str, Any] | None = None
 
     @property
@@ -895,6 +909,36 @@ class OutboxEntry:
     record: VerdictRecord
     attempts: int = 0
     last_error: str = ""
+
+
+class DeliveryState(StrEnum):
+    """WAITING: to be delivered, at once or again. DEAD: given up."""
+
+    WAITING = "waiting"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How one verdict fares on its way to one sink. What was delivered is forgotten."""
+
+    sink: str
+    state: DeliveryState
+    attempts: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What the ledger knows of an event beside its verdict.
+
+    Attributes:
+        accepted_at: None when that was not written down.
+        deliveries: that are still to be made, or were given up.
+    """
+
+    accepted_at: datetime | None = None
+    deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

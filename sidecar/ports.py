@@ -28,6 +28,7 @@ from sidecar.model import (
     Frame,
     IncidentPage,
     IncidentQuery,
+    Journey,
     LeftOut,
     MediaType,
     ModelProfile,
@@ -185,6 +186,10 @@ class PromptBook(Part, Protocol):
         """Return the newest version of every alert type, by name."""
         ...
 
+    async def versions(self, alert_type: str) -> Sequence[AlertConfig]:
+        """Return every version that there ever was, newest first; also of a deleted alert type."""
+        ...
+
     async def create(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Add an alert type as version 1, or as the next version of a deleted one.
 
@@ -312,6 +317,10 @@ class Ledger(Part, Protocol):
 
     async def last_seq(self) -> int:
         """Return the `seq` of the newest verdict; 0 when there is none."""
+        ...
+
+    async def journey(self, seq: int) -> Journey:
+        """Tell of the event of a verdict when it was accepted, and how its deliveries fare."""
         ...
 
     async def backlog(self) -> int:

@@ -12,16 +12,11 @@ from typing import Any, Final
 from sidecar.compared import Label
 from sidecar.contract.body import parse_json_object
 from sidecar.core.intake import Intake, kind_of
+from sidecar.core.past import original
 from sidecar.errors import InvalidRequest, Issue, RequestError
 from sidecar.model import VerdictRecord, VerifyEvent
 
 MAX_DEPTH: Final = 64
-
-_WRITTEN: Final = (
-    *("reasoning", "verdict", "description", "videoSource", "errorSource"),
-    *("verificationResponseCode", "verificationResponseStatus"),
-)
-"""Keys of `info` that a verdict adds, besides those that begin with `sidecar`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +53,6 @@ def of_record(record: VerdictRecord) -> Recorded:
     raw = original(record.document)
     event = Intake().read(raw, record.kind)
     return Recorded(replace(event, key=record.key, id=record.id))
-
-
-def original(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo what a verdict added to an event; an event without a verdict stays as it is."""
-    info = document.get("info")
-    if not isinstance(info, Mapping) or "sidecarVerdictKey" not in info:
-        return dict(document)
-    kept = {
-        key: value
-        for key, value in info.items()
-        if key not in _WRITTEN and not key.startswith("sidecar")
-    }
-    added = {"Id", *document.get("_normalized_added_fields", ()), "_normalized_added_fields"}
-    raw = {key: value for key, value in document.items() if key not in added}
-    alert_type = str(info.get("sidecarPromptVersion", "")).rpartition("@")[0]
-    if alert_type and "category" in raw:
-        raw["category"] = alert_type  # the published one may be the alert type's output category
-    return {**raw, "info": kept}
 
 
 def _read(line: bytes, name: str, intake: Intake, now: datetime) -> Recorded:

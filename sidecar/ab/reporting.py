@@ -16,7 +16,7 @@ from sidecar.ab.compare import summarise
 from sidecar.ab.gate import GateRules
 from sidecar.ab.journal import read_compared
 from sidecar.ab.offline import Offline, offline
-from sidecar.ab.recorded import of_record, original, read_events
+from sidecar.ab.recorded import of_record, read_events
 from sidecar.ab.report.examples import choose_disagreements, examples_of
 from sidecar.ab.report.page import Material, write_html
 from sidecar.ab.summary import ArmSummary, Summary
@@ -24,6 +24,7 @@ from sidecar.ab.window import Window
 from sidecar.compared import ComparedEvent, Label
 from sidecar.contract.compared import join, merge, read_line, read_truth
 from sidecar.core.intake import Intake, kind_of
+from sidecar.core.past import original
 from sidecar.errors import MediaError, RequestError, SettingsError
 from sidecar.model import EvidenceForm, SamplePlan, VerdictRecord, VerifyEvent
 from sidecar.outside.clock import SystemClock

@@ -195,6 +195,8 @@ def _provenance(verdict: Verdict) -> dict[str, str]:
         facts["sidecarNotes"] = ",".join(verdict.notes)
     if verdict.rule:
         facts["sidecarRule"] = verdict.rule
+    if verdict.stages:
+        facts["sidecarStages"] = orjson.dumps(verdict.stages).decode()
     return {**facts, **_reason(verdict), **_answers(verdict.answers), **_arms(verdict)}
 
 

@@ -1,15 +1,14 @@
 """What arms said about an event, and what people say about it: for whoever compares them."""
 
-import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import orjson
-
 from sidecar.compared import ArmAnswer, ComparedEvent, ComparedFilter, Label, Role
+from sidecar.contract.info import info_of, read_list, read_number, read_whole
+from sidecar.core.past import find_verdict
 from sidecar.errors import NotFound
-from sidecar.model import StoredEvent, VerdictRecord, VerifyEvent
+from sidecar.model import VerdictRecord, VerifyEvent
 from sidecar.ports import ArmsMeter, Clock, Comparisons, Ledger
 
 PAGE: Final = 500
@@ -90,11 +89,7 @@ class Comparing:
             before = page[-1].position
 
     async def _find(self, identity: str) -> ComparedEvent:
-        record = await self.ledger.lookup(identity)
-        if record is None:
-            raise NotFound(f"No event was accepted under the id '{identity}'.")
-        if isinstance(record, StoredEvent):
-            raise NotFound(f"The event '{identity}' has no verdict yet; ask again in a moment.")
+        record = await find_verdict(self.ledger, identity)
         return await self.store.find(record.key) or event_of_record(record)
 
 
@@ -107,9 +102,8 @@ def compared_event(event: VerifyEvent, answers: Sequence[ArmAnswer]) -> Compared
 
 def event_of_record(record: VerdictRecord) -> ComparedEvent:
     """Return an event as its verdict alone tells it, with the answer of one arm."""
-    info = record.document.get("info")
-    told: Mapping[str, Any] = info if isinstance(info, Mapping) else {}
-    said = _list(told.get("sidecarAnswers"))
+    told = info_of(record.document)
+    said = read_list(told.get("sidecarAnswers"))
     answer = ArmAnswer(
         key=record.key,
         arm=record.arm,
@@ -118,15 +112,16 @@ def event_of_record(record: VerdictRecord) -> ComparedEvent:
         role=Role.PRIMARY,
         outcome=record.outcome,
         decided_at=record.decided_at,
-        latency_ms=_whole(told.get("sidecarLatencyMs")) or 0,
+        latency_ms=read_whole(told.get("sidecarLatencyMs")) or 0,
         reason=record.reason,
         is_published=True,
-        confidence=_number(told.get("sidecarConfidence")),
+        confidence=read_number(told.get("sidecarConfidence")),
         prompt_tokens=_sum(said, "promptTokens"),
         completion_tokens=_sum(said, "completionTokens"),
-        frames_asked=_whole(told.get("sidecarFramesAsked")),
-        frames_seen=_whole(told.get("sidecarFramesSeen")),
-        prompt_version=_whole(str(told.get("sidecarPromptVersion", "")).rpartition("@")[2]) or 0,
+        frames_asked=read_whole(told.get("sidecarFramesAsked")),
+        frames_seen=read_whole(told.get("sidecarFramesSeen")),
+        prompt_version=read_whole(str(told.get("sidecarPromptVersion", "")).rpartition("@")[2])
+        or 0,
         text=str(said[-1].get("text", "")) if said else "",
     )
     return ComparedEvent(
@@ -134,28 +129,6 @@ def event_of_record(record: VerdictRecord) -> ComparedEvent:
     )
 
 
-def _list(text: object) -> Sequence[Mapping[str, Any]]:
-    try:
-        found = orjson.loads(str(text))
-    except orjson.JSONDecodeError:
-        return ()
-    is_list = isinstance(found, list) and all(isinstance(it, dict) for it in found)
-    return found if is_list else ()
-
-
 def _sum(answers: Sequence[Mapping[str, Any]], name: str) -> int | None:
     counts = [it[name] for it in answers if isinstance(it.get(name), int)]
     return sum(counts) if counts else None
-
-
-def _number(text: object) -> float | None:
-    try:
-        number = float(str(text))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _whole(text: object) -> int | None:
-    number = _number(text)
-    return None if number is None else int(number)

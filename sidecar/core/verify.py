@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -20,6 +20,7 @@ from sidecar.model import (
     EvidenceForm,
     Origin,
     Prompt,
+    Stage,
     Verdict,
     VerifyEvent,
 )
@@ -130,7 +131,7 @@ class Verifier:
         exhibits = Exhibits(event, prompt.segment_anchor, self.clips, self.asker.sampler)
 
         async def ask(arm: Arm, limit_s: float) -> Verdict:
-            return await self._ask(event, prompt, exhibits, arm, limit_s)
+            return await self._ask(event, prompt, exhibits, arm, limit_s, begun)
 
         try:
             asked = Consultation(routing.arms, plan, ask, self.clock, begun + allowed_s)
@@ -148,7 +149,7 @@ class Verifier:
         arm = self.switchboard.current.arms[look.shadow]
         arm = replace(arm, backend=arm.impatient)
         try:
-            verdict = await self._ask(event, prompt, exhibits, arm, self.deadline_s)
+            verdict = await self._ask(event, prompt, exhibits, arm, self.deadline_s, begun)
         finally:
             await exhibits.close()
         return self._timed(verdict, begun)
@@ -166,19 +167,28 @@ class Verifier:
         return replace(self._draft(event, arm), error=error)
 
     async def _ask(
-        self, event: VerifyEvent, prompt: Prompt, exhibits: Exhibits, arm: Arm, limit_s: float
+        self,
+        event: VerifyEvent,
+        prompt: Prompt,
+        exhibits: Exhibits,
+        arm: Arm,
+        limit_s: float,
+        begun: float,
     ) -> Verdict:
-        """Ask one arm, for so long."""
+        """Ask one arm, for so long; stages are timed from `begun`."""
         verdict = replace(self._draft(event, arm), prompt=prompt)
+        passed: list[tuple[Stage, int]] = []
         try:
             async with asyncio.timeout(limit_s):
                 async with aclosing(self._stages(verdict, arm, exhibits)) as stages:
                     async for reached in stages:
+                        after_ms = round((self.clock.monotonic() - begun) * 1000)
+                        passed += [(stage, after_ms) for stage in _reached(verdict, reached)]
                         verdict = reached
         except (TimeoutError, VerificationError) as failure:
             error = _cause(failure, limit_s)
             verdict = replace(with_reason(verdict, error), finding=None, error=error)
-        return replace(verdict, decided_at=self.clock.now())
+        return replace(verdict, decided_at=self.clock.now(), stages=tuple(passed))
 
     async def _stages(
         self, verdict: Verdict, arm: Arm, exhibits: Exhibits
@@ -218,6 +228,16 @@ class Verifier:
         prompt = fill_prompt(config, event, self.default_system, self.default_rules)
         told = self.descriptions.get(event.category.strip().lower())
         return prompt if told is None else replace(prompt, descriptions=told)
+
+
+def _reached(before: Verdict, after: Verdict) -> Iterator[Stage]:
+    """Yield what a verdict has that it had not before."""
+    if after.clip is not before.clip:
+        yield Stage.CLIP
+    if after.evidence is not before.evidence:
+        yield Stage.SHOWN
+    if len(after.answers) > len(before.answers):
+        yield Stage.ANSWERED
 
 
 def _cause(error: TimeoutError | VerificationError, limit_s: float) -> VerificationError:

@@ -45,6 +45,7 @@ from sidecar.doors.comparisons import ReadsComparisons, comparisons_router
 from sidecar.doors.following import EventStream
 from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import openai_router
+from sidecar.doors.operators import Operators, operators_router
 from sidecar.doors.paging import Cursor, PageSize
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.refusals import json_answer, translate_errors, write_refusal
@@ -86,6 +87,7 @@ class Faces:
         arms: which arms answer.
         comparing: what arms said about single events.
         comparisons: the same for all that are chosen.
+        operators: what the page for operators shows and does.
         access: who may call.
     """
 
@@ -100,6 +102,7 @@ class Faces:
     arms: ArmsFace
     comparing: Comparing
     comparisons: ReadsComparisons
+    operators: Operators
     access: HttpAccess
 
 
@@ -129,6 +132,7 @@ def create_http_app(
     app.include_router(labels_router(faces.comparing, REFUSALS))
     app.include_router(comparisons_router(faces.comparisons))
     app.include_router(arms_router(faces.arms, REFUSALS))
+    app.include_router(operators_router(faces.operators, REFUSALS))
     app.include_router(_verdict_router(service))
     app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))
     app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))

@@ -52,6 +52,7 @@ ROUTES: Final[Mapping[str, Scope | None]] = {
     "GET /api/v1/verdicts": _READ,
     "GET /api/v1/verdicts/stream": _READ,
     "GET /api/v1/verdicts/{identity}": _READ,
+    "GET /api/v1/verdicts/{identity}/provenance": _READ,
     "GET /api/v1/audit": _ADMIN,
     "GET /api/v1/arms": _READ,
     "PUT /api/v1/arms": _ADMIN,

@@ -3,10 +3,11 @@
 --
 -- <root>:waiting           zset   keys of events that nobody works on, by position
 -- <root>:held:<replica>    zset   keys of events that a replica works on, by position
--- <root>:event:<key>       hash   key kind origin raw position attempts ticket
+-- <root>:event:<key>       hash   key kind origin raw position attempts ticket accepted_at
 -- <root>:aliases:<key>     set    names that an undecided event was submitted under
 -- <root>:backlog           int    undecided events
--- <root>:verdict:<seq>     hash   record by, and what filters compare
+-- <root>:verdict:<seq>     hash   record by accepted_at, and what filters compare
+-- <root>:deliveries:<seq>  set    ids of entries of a verdict that were not delivered
 -- <root>:decided           hash   key -> seq
 -- <root>:names             hash   name -> "<seq> <position> <key>"; the highest pair wins
 -- <root>:sensor:<id>, <root>:category:<name>, <root>:outcome:<value>   zset of seq
@@ -195,7 +196,8 @@ local function insert(key, kind, origin, raw, claimer, lease_ms, ticket)
   local position = call('INCR', key_of('position'))
   call('INCR', key_of('backlog'))
   call('HSET', key_of('event', key), 'key', key, 'kind', kind, 'origin', origin, 'raw', raw,
-    'position', position, 'attempts', claimer == '' and 0 or 1, 'ticket', ticket)
+    'position', position, 'attempts', claimer == '' and 0 or 1, 'ticket', ticket,
+    'accepted_at', string.format('%.0f', now_ms() * 1000))
   if claimer == '' then
     call('ZADD', key_of('waiting'), position, key)
   else
@@ -336,6 +338,7 @@ local function add_delivery(seq, sink, line)
   call('ZADD', line_key, id, id)
   call('HSET', key_of('entry', id), 'seq', seq, 'sink', sink, 'line', line, 'next_at', 0,
     'attempts', 0, 'error', '', 'behind', behind)
+  call('SADD', key_of('deliveries', seq), id)
   if behind == 0 then
     call('ZADD', key_of('due', sink), 0, id)
   end
@@ -349,7 +352,8 @@ function op.commit(key, id, fingerprint, sensor, category, outcome, timestamp, r
   end
   local seq = call('INCR', key_of('seq'))
   call('HSET', key_of('verdict', seq), 'record', record, 'by', me, 'sensor', sensor,
-    'category', category, 'outcome', outcome, 'timestamp', timestamp, 'decided_at', decided_at)
+    'category', category, 'outcome', outcome, 'timestamp', timestamp, 'decided_at', decided_at,
+    'accepted_at', call('HGET', key_of('event', key), 'accepted_at') or '')
   call('HSET', key_of('decided'), key, seq)
   call('ZADD', key_of('sensor', sensor), seq, seq)
   call('ZADD', key_of('category', category), seq, seq)
@@ -471,8 +475,9 @@ end
 
 function op.mark_sent(me, ...)
   for _, id in ipairs({...}) do
-    local sink, line = unpack(call('HMGET', key_of('entry', id), 'sink', 'line'))
+    local sink, line, seq = unpack(call('HMGET', key_of('entry', id), 'sink', 'line', 'seq'))
     if sink then
+      call('SREM', key_of('deliveries', seq), id)
       if call('ZREM', key_of('sending', me, sink), id) == 0
         and call('ZREM', key_of('due', sink), id) == 0 then
         take_from_everybody(id, 'sending', sink)
@@ -500,6 +505,20 @@ function op.mark_failed(me, id, error, retry_at)
     leave_line(sink, line, id)
   end
   return 1
+end
+
+-- Return when the event of a verdict was accepted, and a row for each of its deliveries.
+function op.journey(seq)
+  local found = {call('HGET', key_of('verdict', seq), 'accepted_at') or ''}
+  local ids = call('SMEMBERS', key_of('deliveries', seq))
+  table.sort(ids)
+  for _, id in ipairs(ids) do
+    local sink, attempts, error = unpack(
+      call('HMGET', key_of('entry', id), 'sink', 'attempts', 'error'))
+    local is_dead = call('ZSCORE', key_of('dead'), id)
+    found[#found + 1] = {sink, is_dead and 'dead' or 'waiting', attempts, error}
+  end
+  return found
 end
 
 function op.dead_letters(limit)
@@ -537,6 +556,10 @@ end
 
 function op.prompt(name_key)
   return call('HGET', key_of('prompts'), name_key)
+end
+
+function op.prompt_versions(name_key)
+  return call('HVALS', key_of('prompts', name_key))
 end
 
 -- Store a version, unless another replica edited the alert type since it was read.

@@ -18,6 +18,7 @@ from sidecar.model import (
     NO_RULES,
     Accepted,
     FilterRules,
+    Journey,
     Offer,
     OutboxEntry,
     StoredEvent,
@@ -32,6 +33,7 @@ from sidecar.outside.ledger_rows import (
     dump_record,
     load_record,
     overloaded,
+    to_journey,
     to_outbox_entry,
     to_stored_event,
 )
@@ -217,6 +219,10 @@ class RedisLedger:
     async def last_seq(self) -> int:
         """Return the `seq` of the newest verdict; 0 when there is none."""
         return int(await self._store.read("last_seq"))
+
+    async def journey(self, seq: int) -> Journey:
+        """Tell of the event of a verdict when it was accepted, and how its deliveries fare."""
+        return to_journey(await self._store.read("journey", seq))
 
     async def backlog(self) -> int:
         """Return how many accepted events are undecided."""

@@ -7,7 +7,17 @@ from typing import Any, Final
 import orjson
 
 from sidecar.errors import Overloaded
-from sidecar.model import EventKind, Origin, OutboxEntry, Outcome, StoredEvent, VerdictRecord
+from sidecar.model import (
+    Delivery,
+    DeliveryState,
+    EventKind,
+    Journey,
+    Origin,
+    OutboxEntry,
+    Outcome,
+    StoredEvent,
+    VerdictRecord,
+)
 from sidecar.outside.sqlite import from_microseconds, to_microseconds
 
 NEVER: Final = 2**53
@@ -77,6 +87,23 @@ def to_entry(row: Row) -> OutboxEntry:
         attempts=row["attempts"],
         last_error=row["last_error"],
     )
+
+
+def to_delivery(row: Row) -> Delivery:
+    """Read how a delivery fares."""
+    state = DeliveryState.DEAD if row["dead"] else DeliveryState.WAITING
+    return Delivery(row["sink"], state, row["attempts"], row["last_error"])
+
+
+def to_journey(found: Sequence[Any]) -> Journey:
+    """Read what Redis tells of an event: when it was accepted, and its deliveries."""
+    accepted_at, *rows = found
+    deliveries = [
+        Delivery(sink.decode(), DeliveryState(state.decode()), int(attempts), error.decode())
+        for sink, state, attempts, error in rows
+    ]
+    known = from_microseconds(int(accepted_at)) if accepted_at else None
+    return Journey(known, tuple(deliveries))
 
 
 def dump_record(record: VerdictRecord) -> bytes:

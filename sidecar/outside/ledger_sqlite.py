@@ -15,6 +15,7 @@ from sidecar.model import (
     NO_RULES,
     Accepted,
     FilterRules,
+    Journey,
     Offer,
     OutboxEntry,
     StoredEvent,
@@ -24,8 +25,16 @@ from sidecar.model import (
 )
 from sidecar.outside.accepting import Acceptor, names_of, read_verdict, remember
 from sidecar.outside.audit import insert_entry, replayed
-from sidecar.outside.ledger_rows import NEVER, dump, to_entry, to_event, to_record, to_row
-from sidecar.outside.sqlite import Database, to_microseconds
+from sidecar.outside.ledger_rows import (
+    NEVER,
+    dump,
+    to_delivery,
+    to_entry,
+    to_event,
+    to_record,
+    to_row,
+)
+from sidecar.outside.sqlite import Database, from_microseconds, to_microseconds
 from sidecar.ports import Clock
 from sidecar.settings import LedgerSettings
 
@@ -85,6 +94,10 @@ _SELECT_DUE: Final = """
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
     FROM ready CROSS JOIN outbox USING (id) CROSS JOIN verdicts USING (seq)
     ORDER BY next_at, outbox.id LIMIT :limit
+"""
+SELECT_DELIVERIES: Final = """
+    SELECT sink, attempts, last_error, dead FROM outbox INDEXED BY outbox_of_verdict
+    WHERE seq = ? ORDER BY id
 """
 _SELECT_DEAD: Final = """
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
@@ -189,6 +202,10 @@ class SqliteLedger:
     async def last_seq(self) -> int:
         """Return the `seq` of the newest verdict; 0 when there is none."""
         return await self._number("SELECT coalesce(max(seq), 0) FROM verdicts")
+
+    async def journey(self, seq: int) -> Journey:
+        """Tell of the event of a verdict when it was accepted, and how its deliveries fare."""
+        return await self._db.read(partial(_journey, seq))
 
     async def backlog(self) -> int:
         """Return how many accepted events are undecided."""
@@ -302,6 +319,14 @@ def _lookup(identity: str, db: Connection) -> VerdictRecord | StoredEvent | None
         return read_verdict(db, found["seq"])
     return to_event(
         db.execute("SELECT * FROM events WHERE position = ?", (found["position"],)).fetchone()
+    )
+
+
+def _journey(seq: int, db: Connection) -> Journey:
+    row = db.execute("SELECT accepted_at FROM verdicts WHERE seq = ?", (seq,)).fetchone()
+    accepted_at = from_microseconds(row["accepted_at"]) if row and row["accepted_at"] else None
+    return Journey(
+        accepted_at, tuple(to_delivery(it) for it in db.execute(SELECT_DELIVERIES, (seq,)))
     )
 
 

@@ -26,12 +26,13 @@ T = TypeVar("T")
 SHIPPED_ALERT_TYPES: Final = Path(__file__).parents[1] / "alert_types.json"
 """The alert types that come with the sidecar."""
 
-_NEWEST: Final = """
+_VERSIONS: Final = """
     SELECT * FROM alert_configs
     LEFT JOIN alert_answers USING (alert_type_key, version)
     LEFT JOIN alert_segments USING (alert_type_key, version)
-    WHERE alert_type_key = ? ORDER BY version DESC LIMIT 1
+    WHERE alert_type_key = ? ORDER BY version DESC
 """
+_NEWEST: Final = f"{_VERSIONS} LIMIT 1"
 _LIST: Final = """
     SELECT * FROM alert_configs AS config
     LEFT JOIN alert_answers USING (alert_type_key, version)
@@ -84,6 +85,12 @@ class SqlitePromptBook:
     async def list(self) -> Sequence[AlertConfig]:
         """Return the newest version of every alert type, by name."""
         return list((await self._read()).values())
+
+    async def versions(self, alert_type: str) -> Sequence[AlertConfig]:
+        """Return every version that there ever was, newest first."""
+        key = key_of(alert_type)
+        rows = await self._db.read(lambda db: db.execute(_VERSIONS, (key,)).fetchall())
+        return [_to_config(row) for row in rows]
 
     async def create(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Add an alert type as version 1, or as the next version of a deleted one."""

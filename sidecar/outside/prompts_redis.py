@@ -77,6 +77,12 @@ class RedisPromptBook:
         """Return the newest version of every alert type, by name."""
         return list((await self._read()).values())
 
+    async def versions(self, alert_type: str) -> Sequence[AlertConfig]:
+        """Return every version that there ever was, newest first."""
+        blobs = await self._store.read("prompt_versions", key_of(alert_type))
+        found = [_VERSION.validate_json(blob).config for blob in blobs]
+        return sorted(found, key=lambda config: config.version, reverse=True)
+
     async def create(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
         """Add an alert type as version 1, or as the next version of a deleted one."""
         record = partial(self._record, by, "create")

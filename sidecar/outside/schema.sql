@@ -1,4 +1,4 @@
--- Schema 5 of the ledger; running it again on a file of an older schema brings that up to date, once
+-- Schema 6 of the ledger; running it again on a file of an older schema brings that up to date, once
 -- `sqlite.py` has added the columns that are missing.
 -- Times are integer microseconds since 1970-01-01 UTC.
 
@@ -85,6 +85,7 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (sink, next_at, id) WHERE dead = 0 AND behind = 0;
 CREATE INDEX IF NOT EXISTS outbox_line ON outbox (sink, fingerprint, id) WHERE dead = 0;
 CREATE INDEX IF NOT EXISTS outbox_dead ON outbox (id) WHERE dead = 1;
+CREATE INDEX IF NOT EXISTS outbox_of_verdict ON outbox (seq);
 
 -- Every version of every alert type. `seed` is what the configuration file said when it was last
 -- read, to tell what was edited since.
@@ -181,6 +182,6 @@ CREATE TABLE IF NOT EXISTS labels (
 
 CREATE INDEX IF NOT EXISTS labels_by_key ON labels (key, number);
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 COMMIT;

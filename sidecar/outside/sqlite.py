@@ -25,7 +25,7 @@ from sidecar.errors import SettingsError, StoreUnavailable
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 _MAX_BATCH: Final = 256
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

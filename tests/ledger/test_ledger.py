@@ -9,7 +9,10 @@ from ledger_samples import T0, a_record, an_event, take
 from sidecar.errors import Overloaded
 from sidecar.model import (
     Accepted,
+    Delivery,
+    DeliveryState,
     EventKind,
+    Journey,
     Offer,
     Origin,
     Outcome,
@@ -507,3 +510,23 @@ async def test_accepting_a_waiting_event_again_does_not_take_it_up(ledger: Ledge
 
     assert not accepted.is_new
     assert ["key-1"] == [stored.key for stored in await take(ledger, 10)]
+
+
+async def test_the_journey_of_a_verdict_is_told(ledger: Ledger, clock: FrozenClock) -> None:
+    """When its event was accepted, and which deliveries are still to be made or were given up."""
+    await ledger.accept(an_event())
+    record = await decide(ledger, "key-1", "a", "b", "c")
+    for sink in ("a", "b"):
+        [entry] = await ledger.due(sink, clock.now(), 10)
+        if sink == "a":
+            await ledger.mark_sent([entry])
+        else:
+            await ledger.mark_failed(entry, "no room", None)
+    found = await ledger.journey(record.seq)
+
+    assert found.accepted_at is not None
+    assert (
+        Delivery("b", DeliveryState.DEAD, 1, "no room"),
+        Delivery("c", DeliveryState.WAITING),
+    ) == found.deliveries
+    assert Journey() == await ledger.journey(record.seq + 1)

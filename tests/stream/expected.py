@@ -22,6 +22,7 @@ PROVENANCE = {
     "sidecarModel": MODEL,
     "sidecarNotes": "frames_unknown",
     "sidecarPromptVersion": VARYING,
+    "sidecarStages": VARYING,
     "sidecarVerdictKey": VARYING,
 }
 """What we add to `info`; values that differ from event to event are masked."""

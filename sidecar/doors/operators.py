@@ -1,0 +1,32 @@
+"""Routes for the page on which operators look and decide. Other clients may use them as well."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+
+from sidecar.core.provenance import Provenances
+from sidecar.doors.provenance import add_provenance_route
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """What the routes ask.
+
+    Attributes:
+        provenances: where verdicts come from.
+    """
+
+    provenances: Provenances
+
+
+def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]]) -> APIRouter:
+    """Build the routes. They stand before those that read verdicts by any identity.
+
+    Args:
+        face: what they ask.
+        refusals: what any route may answer besides, for the API's description.
+    """
+    router = APIRouter(prefix="/api/v1", responses=refusals)
+    add_provenance_route(router, face.provenances)
+    return router
