@@ -170,6 +170,7 @@ async function show(page, session) {
   try {
     const { open } = await import(page.module);
     await open(main, { session, may, lacking: (scope) => lacking(session, scope), identity: here.identity });
+    main.dataset.isReady = "true";
   } catch (error) {
     if (error.status === 401) return;
     const heading = main.querySelector("h1") ?? main.appendChild(h("h1", {}, page.title));

@@ -1,0 +1,38 @@
+"""A window of the browser on the operator's page."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from playwright.async_api import Page
+
+DESKTOP, PHONE = (1366, 768), (390, 844)
+WAIT_MS: Final = 15_000
+
+
+@dataclass
+class Window:
+    """A page in the browser, and what went wrong in it."""
+
+    page: Page
+    url: str
+    errors: list[str]
+
+    async def open(self, path: str = "") -> Page:
+        """Go to a page and wait until its heading is there."""
+        await self.page.goto(f"{self.url}/ui{path}")
+        await self.page.locator("h1").first.wait_for()
+        return self.page
+
+    async def settled(self, path: str = "") -> Page:
+        """Go to a page and wait until all of it is there, its pictures too."""
+        page = await self.open(path)
+        await page.locator("main[data-is-ready]").wait_for()
+        waiting = "[...document.images].some(it => !it.complete) || !!document.querySelector('.muted.is-loading')"
+        while await page.evaluate(waiting):
+            await asyncio.sleep(0.05)
+        return page
+
+    async def gone(self, selector: str) -> None:
+        """Wait until nothing fits a selector."""
+        await self.page.locator(selector).first.wait_for(state="detached")
