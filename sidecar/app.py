@@ -34,7 +34,7 @@ from sidecar.doors.http_tls import build_context
 from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
 from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
-from sidecar.operators import build_operators
+from sidecar.operators import afterwards, build_frame_store, build_operators
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
@@ -68,6 +68,7 @@ from sidecar.work.arms_watch import ArmsWatch
 from sidecar.work.canary import Canary
 from sidecar.work.crew import Crew
 from sidecar.work.dispatch import Dispatcher
+from sidecar.work.gallery import Gallery
 from sidecar.work.outbox import Outbox
 from sidecar.work.rtvi_watch import RtviWatch
 
@@ -105,6 +106,7 @@ class App:
     faces: Faces
     realtime: RealtimeParts
     canary: Canary
+    gallery: Gallery
     ledger: Ledger
     prompts: PromptBook
     meter: PrometheusMeter
@@ -136,6 +138,7 @@ class App:
         self.crew.start("levels", self._observe_levels())
         self.crew.start("dispatcher", self.dispatcher.run())
         self.crew.start("aside", self.ab.aside.run())
+        self.crew.start("gallery", self.gallery.run())
         looks = {type(look).__name__: look for look in self._looks()}
         sources = {**self.doors, **looks}
         for name, source in sources.items():
@@ -256,6 +259,8 @@ def build(settings: Settings) -> App:
     )
     reviewer = build_reviewer(settings, switchboard, asker, clock, meter.registry)
     decider = build_bridge(settings, reviewer, verifier, recorder)
+    frames = build_frame_store(settings, clock)
+    gallery = Gallery(frames, clock, meter)
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
     scheduler = Scheduler(
         settings.scheduling,
@@ -275,7 +280,7 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
         to_deliver=outbox.notify,
-        aside=ab.aside.take,
+        aside=afterwards(ab.aside.take, gallery.take),
         max_attempts=settings.ledger.max_attempts,
         tracer=tracer,
     )
@@ -329,7 +334,7 @@ def build(settings: Settings) -> App:
         arms=ab.face,
         comparing=ab.comparing,
         comparisons=ab.comparisons,
-        operators=build_operators(service, ab.comparing),
+        operators=build_operators(settings, service, ab.comparing, verifier, frames),
         access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]
@@ -340,6 +345,7 @@ def build(settings: Settings) -> App:
         *backends,
         clips,
         sampler,
+        frames,
         tracer,
         *store.owned,
     )
@@ -356,6 +362,7 @@ def build(settings: Settings) -> App:
         faces=faces,
         realtime=realtime,
         canary=canary,
+        gallery=gallery,
         ledger=ledger,
         prompts=prompts,
         meter=meter,

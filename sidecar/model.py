@@ -219,6 +219,25 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFrames:
+    """Small pictures of what a model was shown of one event.
+
+    Attributes:
+        frames: some of those that it was shown, evenly chosen, in their order.
+        start: when the clip begins; None when nobody knows.
+        asked: how many the plan asked for; None when the server samples the clip.
+        sent: how many it was shown.
+        exact: whether these are the frames that it was shown, not the same clip decoded again.
+    """
+
+    frames: tuple[Frame, ...]
+    start: datetime | None = None
+    asked: int | None = None
+    sent: int | None = None
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the model is shown.
 

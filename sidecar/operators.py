@@ -1,13 +1,72 @@
 """What operators see and do beside the verdicts: which parts fulfil it."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from sidecar.core.comparing import Comparing
+from sidecar.core.filmstrips import Filmstrips
+from sidecar.core.past_clips import PastClips
 from sidecar.core.provenance import Provenances
 from sidecar.core.service import Service
+from sidecar.core.verify import Look, Verifier
 from sidecar.doors.operators import Operators
+from sidecar.outside.kept_frames import FolderFrames
+from sidecar.ports import Clock, FrameStore
+from sidecar.settings import Settings
 
 
-def build_operators(service: Service, comparing: Comparing) -> Operators:
-    """Make what the routes for operators ask."""
+def frames_folder(settings: Settings) -> Path | None:
+    """Return where pictures of what models saw are kept; None: nowhere.
+
+    Replicas need a folder that all of them share, which only the settings can name.
+    """
+    is_shared = bool(settings.ledger.redis.url.get_secret_value())
+    beside = None if is_shared else settings.ledger.path.parent / "frames"
+    return settings.frames.dir or beside
+
+
+def build_frame_store(settings: Settings, clock: Clock) -> FolderFrames:
+    """Make what keeps pictures of what models saw."""
+    return FolderFrames(frames_folder(settings), settings.frames, clock)
+
+
+def afterwards(*takers: Callable[[Look], None]) -> Callable[[Look], None]:
+    """Let several take what a committed verdict leaves to do, one after the other."""
+
+    def take(look: Look) -> None:
+        for taker in takers:
+            taker(look)
+
+    return take
+
+
+def build_operators(
+    settings: Settings,
+    service: Service,
+    comparing: Comparing,
+    verifier: Verifier,
+    frames: FrameStore,
+) -> Operators:
+    """Make what the routes for operators ask.
+
+    Args:
+        settings: limits.
+        service: knows the verdicts.
+        comparing: knows what arms said about them.
+        verifier: finds and shows their media.
+        frames: keeps what models saw.
+    """
+    clips = PastClips(service.intake, service.prompts, verifier.clips)
     return Operators(
         provenances=Provenances(service.ledger, comparing.store, service.prompts),
+        filmstrips=Filmstrips(
+            ledger=service.ledger,
+            store=frames,
+            clips=clips,
+            sampler=verifier.asker.sampler,
+            switchboard=verifier.switchboard,
+            clock=service.clock,
+            most=settings.frames.per_event,
+            width=settings.frames.width,
+        ),
     )

@@ -29,6 +29,7 @@ from sidecar.model import (
     IncidentPage,
     IncidentQuery,
     Journey,
+    KeptFrames,
     LeftOut,
     MediaType,
     ModelProfile,
@@ -160,6 +161,40 @@ class FrameSampler(Protocol):
         Raises:
             MediaError: the clip cannot be decoded within the limits.
         """
+        ...
+
+
+class FrameStore(Protocol):
+    """Keeps small pictures of what models were shown, for as long as there is room."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept."""
+        ...
+
+    async def keep(
+        self, key: str, evidence: Evidence, start: datetime | None, *, exact: bool
+    ) -> KeptFrames:
+        """Shrink what a model was shown, and store it; a disk without room is no error.
+
+        Args:
+            key: of the event.
+            evidence: of form FRAMES or VIDEO.
+            start: when the clip begins; None when nobody knows.
+            exact: whether this is what the model was shown.
+        """
+        ...
+
+    async def find(self, key: str) -> KeptFrames | None:
+        """Return what is kept for an event, or None."""
+        ...
+
+    async def narrow(self, jpeg: bytes, width: int) -> bytes:
+        """Return a picture with at most `width` pixels in a row, as JPEG."""
+        ...
+
+    async def sweep(self) -> None:
+        """Remove what is too old, and the oldest of what is too much."""
         ...
 
 
@@ -513,6 +548,10 @@ class Meter(Protocol):
 
     def delivered(self, sink: str, *, ok: bool) -> None:
         """A sink took an entry or did not."""
+        ...
+
+    def frames_left_out(self, reason: str) -> None:
+        """The pictures that a model was shown were not kept: `full` or `failed`."""
         ...
 
     def begun(self, waited_s: float) -> None:

@@ -339,6 +339,23 @@ class MediaSettings(_Section):
     """Inline media of all events that wait for their verdict; more are refused as overloaded."""
 
 
+class FrameSettings(_Section):
+    """Small pictures of what models were shown, kept for people who look at verdicts."""
+
+    keep_bytes: int = Field(default=536_870_912, ge=0)
+    """Room on the disk; the oldest go first. 0: none are kept, and a clip is decoded again when
+    somebody looks, while it is still to be had."""
+    keep_days: float = Field(default=7.0, gt=0)
+    """How long to keep them."""
+    dir: Path | None = None
+    """Folder for them. None: `frames` beside the SQLite ledger. Replicas with a Redis ledger need a
+    folder that all of them share; without it none are kept."""
+    per_event: int = Field(default=8, ge=1, le=64)
+    """Pictures of one event, evenly chosen from what the model was shown."""
+    width: int = Field(default=320, ge=64, le=1280)
+    """Their width in pixels, at most."""
+
+
 class VstOverlaySettings(_Section):
     """How VST draws the objects of an event; names and defaults of VSS's `vst_config.overlay`."""
 
@@ -990,6 +1007,7 @@ class Settings(BaseSettings):
     verify: VerifySettings = VerifySettings()
     scheduling: SchedulingSettings = SchedulingSettings()
     media: MediaSettings = MediaSettings()
+    frames: FrameSettings = FrameSettings()
     vst: VstSettings = VstSettings()
     kafka: KafkaSettings = KafkaSettings()
     streams: StreamsSettings = StreamsSettings()

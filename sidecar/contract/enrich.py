@@ -18,6 +18,7 @@ from sidecar.errors import MediaRoute, row_of
 from sidecar.model import (
     Answer,
     ArmAnswer,
+    Clip,
     EventKind,
     Evidence,
     Interval,
@@ -25,6 +26,7 @@ from sidecar.model import (
     Outcome,
     Verdict,
     VerdictRecord,
+    VerifyEvent,
 )
 
 REASONING_LIMIT: Final = 10_000
@@ -257,7 +259,7 @@ def _forms(verdict: Verdict) -> dict[str, str]:
     if finding is None:
         return written
     if finding.timeline is not None:
-        start = _clip_start(verdict)
+        start = begin_of_clip(verdict.event, verdict.clip)
         events = (_as_json(_event(interval, start)) for interval in finding.timeline)
         written |= _list("sidecarEvents", events)
     if finding.boxes is not None:
@@ -269,12 +271,12 @@ def _forms(verdict: Verdict) -> dict[str, str]:
     return written
 
 
-def _clip_start(verdict: Verdict) -> datetime | None:
+def begin_of_clip(event: VerifyEvent, clip: Clip | None) -> datetime | None:
     """Tell when the clip begins; of a recorder's clip only the recorder's client knows."""
-    if verdict.clip is not None and verdict.clip.start is not None:
-        return verdict.clip.start
-    is_recorded = verdict.event.media.route is MediaRoute.RECORDER
-    return None if is_recorded else verdict.event.timestamp
+    if clip is not None and clip.start is not None:
+        return clip.start
+    is_recorded = event.media.route is MediaRoute.RECORDER
+    return None if is_recorded else event.timestamp
 
 
 def _event(interval: Interval, clip_start: datetime | None) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from sidecar.core.filmstrips import Filmstrips
 from sidecar.core.provenance import Provenances
+from sidecar.doors.frames import add_frame_routes
 from sidecar.doors.provenance import add_provenance_route
 
 
@@ -15,9 +17,11 @@ class Operators:
 
     Attributes:
         provenances: where verdicts come from.
+        filmstrips: what models saw.
     """
 
     provenances: Provenances
+    filmstrips: Filmstrips
 
 
 def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]]) -> APIRouter:
@@ -29,4 +33,5 @@ def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]])
     """
     router = APIRouter(prefix="/api/v1", responses=refusals)
     add_provenance_route(router, face.provenances)
+    add_frame_routes(router, face.filmstrips)
     return router

@@ -53,6 +53,8 @@ ROUTES: Final[Mapping[str, Scope | None]] = {
     "GET /api/v1/verdicts/stream": _READ,
     "GET /api/v1/verdicts/{identity}": _READ,
     "GET /api/v1/verdicts/{identity}/provenance": _READ,
+    "GET /api/v1/verdicts/{identity}/frames": _READ,
+    "GET /api/v1/verdicts/{identity}/frames/{index}": _READ,
     "GET /api/v1/audit": _ADMIN,
     "GET /api/v1/arms": _READ,
     "PUT /api/v1/arms": _ADMIN,

@@ -81,6 +81,9 @@ class PrometheusMeter:
             "alert_bridge_worker_queue_wait_duration_seconds", "From standing in line to the work."
         )
         self._in_flight = self._gauge("sidecar_in_flight_events", "Events being verified.")
+        self._frames_left_out = self._counter(
+            "sidecar_frames_left_out", "Events whose pictures were not kept.", "reason"
+        )
 
     def serve(self, settings: MetricsSettings) -> int:
         """Answer scrapes on a thread of its own; returns the port."""
@@ -128,6 +131,10 @@ class PrometheusMeter:
     def delivered(self, sink: str, *, ok: bool) -> None:
         """Count a delivery."""
         self._deliveries.labels(sink, "ok" if ok else "failed").inc()
+
+    def frames_left_out(self, reason: str) -> None:
+        """The pictures that a model was shown were not kept."""
+        self._frames_left_out.labels(reason).inc()
 
     def begun(self, waited_s: float) -> None:
         """Time the wait for a place."""

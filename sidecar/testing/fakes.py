@@ -42,6 +42,9 @@ class NullMeter:
     def received(self, source: str, lag_s: float | None) -> None:
         """Ignore it."""
 
+    def frames_left_out(self, reason: str) -> None:
+        """Ignore it."""
+
     def put_aside(self, source: str, reason: str) -> None:
         """Ignore it."""
 
