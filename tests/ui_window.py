@@ -28,7 +28,7 @@ class Window:
         """Go to a page and wait until all of it is there, its pictures too."""
         page = await self.open(path)
         await page.locator("main[data-is-ready]").wait_for()
-        waiting = "[...document.images].some(it => !it.complete) || !!document.querySelector('.muted.is-loading')"
+        waiting = "[...document.images].some(it => !it.complete)"
         while await page.evaluate(waiting):
             await asyncio.sleep(0.05)
         return page

@@ -257,12 +257,17 @@ function compared(summary) {
         ],
         { from: -1, to: 1, mark: 0, label: "Differences", write: signed },
       ),
-      it.gate ? h("div", { class: "gate" }, h("p", {}, badgeOf(it.gate), " ", said(it.gate.words)), checks(it.gate.checks)) : null,
-      it.conclusion.length ? h("ul", { class: "notes" }, it.conclusion.map((line) => h("li", {}, said(line)))) : null,
+      it.gate ? h("div", { class: "gate" }, h("p", {}, badgeOf(it.gate), " ", said(firstSentence(it.gate))), checks(it.gate.checks)) : null,
+      it.conclusion.length ? h("ul", { class: "notes" }, it.conclusion.filter((line) => !line.startsWith("Promotion gate")).map((line) => h("li", {}, said(line)))) : null,
     ]),
     h("h3", {}, "By labels"),
     showSummary(summary),
   ];
+}
+
+/** Its conditions follow in a list, so that the rest of its words would say them twice. */
+function firstSentence({ words, checks: found }) {
+  return found.length ? words.split(/(?<=\.) /)[0] : words;
 }
 
 function badgeOf(gate) {

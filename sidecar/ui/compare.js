@@ -13,7 +13,7 @@ export function answerBadge(answer) {
 
 const ROWS = [
   ["Verdict", (it) => it.outcome + (it.reason ?? ""), (it) => [answerBadge(it), it.reason ? h("span", { class: "muted" }, " ", said(it.reason)) : null]],
-  ["Confidence", (it) => it.confidence, (it) => (it.confidence === null ? "–" : percent(it.confidence))],
+  ["Confidence", () => "", (it) => (it.confidence === null ? "–" : percent(it.confidence))],
   ["Model", () => "", (it) => said(it.model || "–")],
   ["Prompt version", (it) => it.promptVersion, (it) => String(it.promptVersion || "–")],
   ["Frames seen", (it) => it.framesSeen, (it) => (it.framesSeen === null ? "–" : `${it.framesSeen} of ${it.framesAsked ?? "?"}`)],

@@ -19,9 +19,13 @@ export function clipTime(seconds) {
   return `${minutes}:${(seconds - minutes * 60).toFixed(1).padStart(4, "0")}`;
 }
 
-/** Ask which frames there are of a verdict: `{frames, source, asked, seen}`; null when unknown. */
-export async function framesOf(key) {
-  return maybe(`verdicts/${enc(key)}/frames`);
+/**
+ * Ask which frames there are of a verdict: `{frames, source, exact, reason}`; null when unknown.
+ *
+ * Without `decode` only those that were kept: a feed must not have clips fetched and decoded.
+ */
+export async function framesOf(key, { decode = true } = {}) {
+  return maybe(`verdicts/${enc(key)}/frames${decode ? "" : "?decode=false"}`);
 }
 
 /** Pick up to `count` of some things, evenly, the first and the last among them. */
@@ -69,7 +73,7 @@ async function load(place) {
   const key = place.dataset.key;
   let found = null;
   try {
-    found = await framesOf(key);
+    found = await framesOf(key, { decode: false });
   } catch {
     // A row without pictures still tells its verdict.
   }

@@ -21,7 +21,7 @@ export async function viewer(key, drawn = { boxes: [], points: [] }, { usesKeys 
 
 function goneWords(found) {
   if (found?.error) return said(found.error.message);
-  return "Neither were they kept, nor does the source still have the clip. The verdict stays as it is.";
+  return said(found?.reason || "Neither were they kept, nor does the source still have the clip.");
 }
 
 function stage(key, frames, found, drawn, usesKeys) {
@@ -76,7 +76,7 @@ function stage(key, frames, found, drawn, usesKeys) {
     words,
     show,
     strip,
-    found.source === "clip" ? h("p", { class: "muted" }, "Taken from the clip again, at the times that the model was shown.") : null,
+    found.source === "clip" || found.exact === false ? h("p", { class: "muted" }, "Taken from the clip again in the same way; the very frames were not kept.") : null,
   ];
 }
 

@@ -13,7 +13,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 DOCS = Path(__file__).parents[2] / "docs" / "ui"
 KEEP = "UI_SCREENSHOTS"
 """This variable writes the pictures into docs/ui, from where they are committed."""
-PAGES = {"feed": "", "verdict": "/verdicts/incident-005", "compare": "/compare/incident-010"}
+PAGES = {
+    "feed": "",
+    "verdict": "/verdicts/incident-005",
+    "compare": "/compare/incident-010",
+    "ab": "/ab",
+}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
