@@ -322,6 +322,7 @@ def build(settings: Settings) -> App:
     if settings.websocket.enabled:
         reading["door websocket"] = websocket
     parts.update(reading)
+    operators = build_operators(settings, service, ab.comparing, verifier, frames)
     faces = Faces(
         realtime=realtime.api,
         review=build_review(settings, reviewer, service),
@@ -334,12 +335,13 @@ def build(settings: Settings) -> App:
         arms=ab.face,
         comparing=ab.comparing,
         comparisons=ab.comparisons,
-        operators=build_operators(settings, service, ab.comparing, verifier, frames),
+        operators=operators,
         access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
         *doors.owned,
+        operators.loans,
         *realtime.owned,
         *sinks,
         *backends,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from sidecar.core.clip_loans import ClipLoans
 from sidecar.core.comparing import Comparing
 from sidecar.core.filmstrips import Filmstrips
 from sidecar.core.past_clips import PastClips
@@ -11,6 +12,7 @@ from sidecar.core.service import Service
 from sidecar.core.verify import Look, Verifier
 from sidecar.doors.operators import Operators
 from sidecar.outside.kept_frames import FolderFrames
+from sidecar.outside.media_types import PyavMediaTypes
 from sidecar.ports import Clock, FrameStore
 from sidecar.settings import Settings
 
@@ -69,4 +71,6 @@ def build_operators(
             most=settings.frames.per_event,
             width=settings.frames.width,
         ),
+        loans=ClipLoans(service.ledger, clips),
+        media_types=PyavMediaTypes(settings.media),
     )

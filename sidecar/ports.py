@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from sidecar.audit import Attribution, AuditEntry
@@ -160,6 +161,18 @@ class FrameSampler(Protocol):
 
         Raises:
             MediaError: the clip cannot be decoded within the limits.
+        """
+        ...
+
+
+class MediaTypes(Protocol):
+    """Tells what media files are."""
+
+    async def type_of(self, path: Path, kind: MediaType) -> str:
+        """Return the media type of a file, such as `video/mp4`, by its content.
+
+        Raises:
+            MediaError: it is no such medium.
         """
         ...
 

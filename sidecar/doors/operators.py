@@ -5,10 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from sidecar.core.clip_loans import ClipLoans
 from sidecar.core.filmstrips import Filmstrips
 from sidecar.core.provenance import Provenances
+from sidecar.doors.clip import add_clip_route
 from sidecar.doors.frames import add_frame_routes
 from sidecar.doors.provenance import add_provenance_route
+from sidecar.ports import MediaTypes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +21,14 @@ class Operators:
     Attributes:
         provenances: where verdicts come from.
         filmstrips: what models saw.
+        loans: clips for viewers.
+        media_types: what these are.
     """
 
     provenances: Provenances
     filmstrips: Filmstrips
+    loans: ClipLoans
+    media_types: MediaTypes
 
 
 def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]]) -> APIRouter:
@@ -34,4 +41,5 @@ def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]])
     router = APIRouter(prefix="/api/v1", responses=refusals)
     add_provenance_route(router, face.provenances)
     add_frame_routes(router, face.filmstrips)
+    add_clip_route(router, face.loans, face.media_types)
     return router

@@ -223,7 +223,8 @@ def _path(folder: Path, key: str) -> Path:
 
 def _write(path: Path, content: bytes) -> int:
     """Write a file as a whole or not at all; returns its size."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (path.parent.parent, path.parent):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = path.with_suffix(_UNFINISHED)
     try:
         unfinished.write_bytes(content)
