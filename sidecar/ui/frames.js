@@ -4,6 +4,8 @@ import { address, enc, maybe } from "./api.js";
 import { h } from "./dom.js";
 
 const AT_ONCE = 3;
+const KEPT_AFTER_MS = 1000;
+const FRESH_MS = 10000;
 const waiting = [];
 let loading = 0;
 
@@ -47,6 +49,7 @@ export class Thumbnails {
 
   make(key) {
     const place = h("span", { class: "thumbs", "data-key": key, "aria-hidden": "true" });
+    place.madeAt = Date.now();
     this.#watched.observe(place);
     return place;
   }
@@ -69,7 +72,7 @@ function next() {
   }
 }
 
-async function load(place) {
+async function load(place, patience = 3) {
   const key = place.dataset.key;
   let found = null;
   try {
@@ -78,6 +81,11 @@ async function load(place) {
     // A row without pictures still tells its verdict.
   }
   const frames = spread(found?.frames ?? [], 3);
+  if (!frames.length && patience && Date.now() - place.madeAt < FRESH_MS) {
+    // Frames are kept shortly after their verdict.
+    setTimeout(() => place.isConnected && load(place, patience - 1), KEPT_AFTER_MS);
+    return;
+  }
   if (!frames.length) {
     place.classList.add("is-gone");
     place.textContent = "no frames";
