@@ -85,10 +85,10 @@ class Queue {
   }
 
   async load() {
-    const page = await get(`ab/disagreements${query({ ...this.wanted, limit: PAGE, after: this.after })}`);
+    const page = await get(`ab/disagreements${query({ ...this.wanted, limit: PAGE, cursor: this.after })}`);
     this.waiting.push(...page.events.filter((it) => !this.skipped.has(it.key)));
-    this.after = page.nextCursor ?? page.nextAfter ?? "";
-    this.left = page.total ?? page.left ?? null;
+    this.after = page.nextCursor ?? "";
+    this.left = page.remaining;
   }
 
   async show() {
@@ -157,7 +157,7 @@ class Queue {
       await put(`verdicts/${enc(event.key)}/label`, means);
       this.waiting.shift();
       this.done.push({ event, isLabelled: true });
-      if (this.left) this.left -= 1;
+      this.left = Math.max(0, this.left - 1);
       toast(`Kept: ${truthWords(means.truth)}.`);
     });
   }
@@ -180,7 +180,7 @@ class Queue {
       this.done.pop();
       this.skipped.delete(last.event.key);
       this.waiting.unshift(last.event);
-      if (last.isLabelled && this.left !== null) this.left += 1;
+      if (last.isLabelled) this.left += 1;
       toast("Taken back.");
     });
   }
@@ -202,9 +202,7 @@ class Queue {
 
   tellProgress() {
     const labelled = this.done.filter((it) => it.isLabelled).length;
-    const left = this.left ?? this.waiting.length;
-    const more = this.left === null && this.after ? " or more" : "";
-    this.progress.textContent = `${plural(labelled, "label")} by you now · ${left}${more} to go`;
+    this.progress.textContent = `${plural(labelled, "label")} by you now · ${this.left} to go`;
   }
 
   async sum() {

@@ -144,7 +144,7 @@ export function truthWords(truth) {
 function truth(verdict, known, { may, lacking }) {
   const place = h("section", { class: "card" });
   const show = (labels) => {
-    const last = labels.at(-1);
+    const last = labels.findLast((it) => !it.withdrawnBy);
     fill(
       place,
       h("h2", {}, "What really happened"),
@@ -152,7 +152,7 @@ function truth(verdict, known, { may, lacking }) {
       may("label")
         ? h("div", { class: "actions" }, TRUTHS.map(([value, words]) => h("button", { class: "button is-small", "aria-pressed": String(Boolean(last) && last.truth === value), onclick: () => say(value) }, words)))
         : lacking("label"),
-      labels.length > 1 ? h("details", {}, h("summary", {}, `History (${labels.length})`), h("ol", { class: "plain" }, labels.map((it) => h("li", {}, truthWords(it.truth), h("span", { class: "muted" }, ", ", said(it.labeller), ", ", moment(it.labelledAt)), it.note ? [": ", said(it.note)] : null)))) : null,
+      labels.length > 1 || (labels.length && !last) ? h("details", {}, h("summary", {}, `History (${labels.length})`), h("ol", { class: "plain" }, labels.map((it) => h("li", {}, truthWords(it.truth), h("span", { class: "muted" }, ", ", said(it.labeller), ", ", moment(it.labelledAt)), it.note ? [": ", said(it.note)] : null, it.withdrawnBy ? h("span", { class: "chip is-quiet" }, "taken back by ", said(it.withdrawnBy)) : null)))) : null,
     );
   };
   async function say(value) {
