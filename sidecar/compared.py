@@ -15,6 +15,8 @@ class Label:
     Attributes:
         truth: whether what was alerted on happened; None when it cannot be told.
         labeller: who says so.
+        withdrawn_by: who took it back; "" when it was not.
+        withdrawn_at: when.
     """
 
     key: str
@@ -22,6 +24,8 @@ class Label:
     labeller: str
     labelled_at: datetime
     note: str = ""
+    withdrawn_by: str = ""
+    withdrawn_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class ComparedEvent:
     Attributes:
         id: that the submitter knows.
         answers: the latest of each arm, in the order in which they were asked.
-        label: the latest; None when nobody labelled it.
+        label: the latest that was not taken back; None when there is none.
         position: in the store, by which pages of events are told apart; 0 outside of it.
     """
 
@@ -57,6 +61,7 @@ class ComparedFilter:
         since, until: both inclusive.
         arms: all of these must have answered.
         labelled: whether somebody has labelled it.
+        disputed: only those that arms gave different verdicts on, and that nobody labelled.
     """
 
     sensor_id: str = ""
@@ -65,3 +70,4 @@ class ComparedFilter:
     until: datetime | None = None
     arms: tuple[str, ...] = ()
     labelled: bool | None = None
+    disputed: bool = False

@@ -663,12 +663,29 @@ class Comparisons(Part, Protocol):
         """
         ...
 
+    async def withdraw(self, label: Label, by: str, at: datetime) -> bool:
+        """Take a label back, durably; the one before it counts again.
+
+        Args:
+            label: that counts, as far as the caller knows.
+            by: who takes it back.
+            at: when.
+
+        Returns:
+            False when another one counts by now; nothing changes then.
+        """
+        ...
+
     async def find(self, key: str) -> ComparedEvent | None:
         """Return an event with all answers, or None."""
         ...
 
     async def labels_of(self, key: str) -> Sequence[Label]:
-        """Return every label of an event, oldest first."""
+        """Return every label of an event, oldest first, those that were taken back included."""
+        ...
+
+    async def disputes(self) -> int:
+        """Return how many events arms gave different verdicts on that nobody labelled."""
         ...
 
     async def events(

@@ -52,6 +52,8 @@ class LabelLine(_Line):
     labeller: str = ""
     labelled_at: AwareDatetime
     note: str = ""
+    withdrawn_by: str = ""
+    withdrawn_at: AwareDatetime | None = None
 
 
 class ComparedLine(_Line):

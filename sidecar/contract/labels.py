@@ -28,7 +28,10 @@ class LabelRequest(BaseModel):
 
 
 class AnswersResponse(ComparedLine):
-    """An event, what every arm said about it, and every label, oldest first; the last counts."""
+    """An event, what every arm said about it, and every label, oldest first.
+
+    The last label counts that was not taken back.
+    """
 
     status: Literal["success"] = "success"
     labels: list[LabelLine]
@@ -41,6 +44,15 @@ class ComparedListResponse(BaseModel):
     events: list[ComparedLine]
     count: int
     nextCursor: str | None = None
+
+
+class DisputesResponse(ComparedListResponse):
+    """One page of events that arms gave different verdicts on and that nobody labelled.
+
+    `remaining`: how many there are in all, whatever was asked for.
+    """
+
+    remaining: int
 
 
 class LabelsResponse(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sidecar.compared import ArmAnswer, ComparedEvent, ComparedFilter, Label, Role
 from sidecar.contract.info import info_of, read_list, read_number, read_whole
 from sidecar.core.past import find_verdict
-from sidecar.errors import NotFound
+from sidecar.errors import NotFound, VersionConflict
 from sidecar.model import VerdictRecord, VerifyEvent
 from sidecar.ports import ArmsMeter, Clock, Comparisons, Ledger
 
@@ -52,6 +52,26 @@ class Comparing:
         await self.store.label([(event, label)])
         self.meter.labelled(1)
         return replace(event, label=label)
+
+    async def take_back(self, identity: str, labeller: str) -> None:
+        """Take back what somebody said last about an event; the label before it counts again.
+
+        Raises:
+            NotFound: there is no verdict under this identity, or it has no label.
+            VersionConflict: somebody else has labelled it since.
+        """
+        event = await self._find(identity)
+        if event.label is None:
+            raise NotFound(f"The event '{identity}' has no label to take back.")
+        is_own = event.label.labeller == labeller
+        now = self.clock.now()
+        if not is_own or not await self.store.withdraw(event.label, labeller, now):
+            by = "Somebody else" if is_own else f"'{event.label.labeller}'"
+            raise VersionConflict(f"{by} has labelled this event since. Label it anew instead.")
+
+    async def disputes(self) -> int:
+        """Return how many events arms gave different verdicts on that nobody labelled."""
+        return await self.store.disputes()
 
     async def label_all(self, labels: Sequence[tuple[str, Label]]) -> Sequence[str]:
         """Store what people say about many events; returns identities without a verdict.

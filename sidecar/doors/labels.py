@@ -11,6 +11,7 @@ from sidecar.contract.event import Timestamp
 from sidecar.contract.labels import (
     AnswersResponse,
     ComparedListResponse,
+    DisputesResponse,
     LabelRequest,
     LabelsResponse,
     read_labels,
@@ -49,6 +50,28 @@ def labels_router(comparing: Comparing, refusals: dict[int | str, dict[str, Any]
         """Say whether what was alerted on happened. The last label counts, all are kept."""
         await comparing.label(identity, request.truth, by.actor, request.note)
         return _json(write_answers(*await comparing.answers(identity)))
+
+    @router.delete(
+        "/verdicts/{identity:path}/label",
+        response_model=AnswersResponse,
+        responses={**_MISSING, 409: {"model": ErrorResponse}},
+    )
+    async def take_back(identity: str, by: By) -> Response:
+        """Take one's own last label back; the one before it counts again, both stay listed."""
+        await comparing.take_back(identity, by.actor)
+        return _json(write_answers(*await comparing.answers(identity)))
+
+    @router.get("/ab/disagreements", response_model=DisputesResponse)
+    async def list_disagreements(
+        sensor: Annotated[str, Query(max_length=256)] = "",
+        alert_type: Annotated[str, Query(alias="alertType", max_length=256)] = "",
+        limit: PageSize = 100,
+        cursor: Cursor = None,
+    ) -> Response:
+        """List events that arms differ on and nobody labelled, the latest first."""
+        wanted = ComparedFilter(sensor, alert_type, disputed=True)
+        page = write_page(await comparing.events(wanted, limit=limit, before=cursor), limit)
+        return _json({**page, "remaining": await comparing.disputes()})
 
     @router.post(
         "/ab/labels",

@@ -63,6 +63,8 @@ ROUTES: Final[Mapping[str, Scope | None]] = {
     "POST /api/v1/arms/explain": _READ,
     "GET /api/v1/verdicts/{identity}/answers": _READ,
     "PUT /api/v1/verdicts/{identity}/label": _LABEL,
+    "DELETE /api/v1/verdicts/{identity}/label": _LABEL,
+    "GET /api/v1/ab/disagreements": _READ,
     "POST /api/v1/ab/labels": _LABEL,
     "GET /api/v1/ab/events": _READ,
     "GET /api/v1/ab/summary": _READ,

@@ -32,8 +32,27 @@ _INSERT_LABEL: Final = """
 """
 _LABELS: Final = "SELECT * FROM labels WHERE key = ? ORDER BY number"
 _ANSWERS: Final = "SELECT answer FROM arm_answers WHERE key = ? ORDER BY place"
-_LATEST_LABEL: Final = "SELECT * FROM labels WHERE key = ? ORDER BY number DESC LIMIT 1"
-_HAS_LABEL: Final = "EXISTS (SELECT 1 FROM labels WHERE labels.key = compared.key)"
+_LATEST_LABEL: Final = (
+    "SELECT * FROM labels WHERE key = ? AND withdrawn_at = 0 ORDER BY number DESC LIMIT 1"
+)
+_HAS_LABEL: Final = (
+    "EXISTS (SELECT 1 FROM labels WHERE labels.key = compared.key AND withdrawn_at = 0)"
+)
+_WITHDRAW: Final = "UPDATE labels SET withdrawn_by = ?, withdrawn_at = ? WHERE number = ?"
+_OUTCOME: Final = "CAST(answer AS TEXT) ->> '$.outcome'"
+_IS_DISPUTED: Final = f"""
+    (SELECT count(DISTINCT {_OUTCOME}) FROM arm_answers
+     WHERE arm_answers.key = compared.key AND {_OUTCOME} IN ('confirmed', 'rejected')) > 1
+    AND NOT {_HAS_LABEL}
+"""  # noqa: S608 - put together from constants of this module
+_ADD_DISPUTE: Final = f"""
+    INSERT OR IGNORE INTO disputes SELECT position, key, sensor_id, category FROM compared
+    WHERE key = :key AND {_IS_DISPUTED}
+"""  # noqa: S608 - same
+_END_DISPUTE: Final = f"""
+    DELETE FROM disputes WHERE key = :key
+        AND NOT EXISTS (SELECT 1 FROM compared WHERE key = :key AND {_IS_DISPUTED})
+"""  # noqa: S608 - same
 _HAS_ANSWER: Final = (
     "EXISTS (SELECT 1 FROM arm_answers WHERE arm_answers.key = compared.key AND arm = ?)"
 )
@@ -49,6 +68,10 @@ _SUPERFLUOUS: Final = f"""
 _INDEXES: Final = {
     "sensor_id = ?": "INDEXED BY compared_by_sensor",
     "category = ?": "INDEXED BY compared_by_category",
+}
+_DISPUTE_INDEXES: Final = {
+    "disputes.sensor_id = ?": "INDEXED BY disputes_by_sensor",
+    "disputes.category = ?": "INDEXED BY disputes_by_category",
 }
 
 
@@ -78,6 +101,10 @@ class SqliteComparisons:
         """Store labels, and events that are not there yet."""
         await self._db.write(partial(_label, labels, self._now()))
 
+    async def withdraw(self, label: Label, by: str, at: datetime) -> bool:
+        """Take a label back, if it still counts."""
+        return await self._db.write(partial(_withdraw, label, by, to_microseconds(at)))
+
     async def find(self, key: str) -> ComparedEvent | None:
         """Return an event with all answers, or None."""
         return await self._db.read(partial(_find, key))
@@ -86,11 +113,16 @@ class SqliteComparisons:
         """Return every label of an event, oldest first."""
         return await self._db.read(lambda db: [_to_label(it) for it in db.execute(_LABELS, (key,))])
 
+    async def disputes(self) -> int:
+        """Return how many events are disputed."""
+        sql = "SELECT count(*) FROM disputes"
+        return await self._db.read(lambda db: int(db.execute(sql).fetchone()[0]))
+
     async def events(
         self, wanted: ComparedFilter, *, limit: int, before: int | None = None
     ) -> Sequence[ComparedEvent]:
         """List events, the latest stored first, with a position below `before`."""
-        sql, values = _build_query(wanted, before)
+        sql, values = build_query(wanted, before)
         return await self._db.read(
             lambda db: [_to_event(row, db) for row in db.execute(sql, (*values, limit)).fetchall()]
         )
@@ -104,23 +136,26 @@ class SqliteComparisons:
         return to_microseconds(self._clock.now())
 
 
-def _build_query(wanted: ComparedFilter, before: int | None) -> tuple[str, Sequence[str | int]]:
+def build_query(wanted: ComparedFilter, before: int | None) -> tuple[str, Sequence[str | int]]:
     """Write the SELECT; its last parameter, the limit, is left to the caller."""
+    first, indexes = ("disputes", _DISPUTE_INDEXES) if wanted.disputed else ("compared", _INDEXES)
+    at = "disputes." if wanted.disputed else ""
     terms: dict[str, str | int | None] = {
-        "position < ?": before,
-        "sensor_id = ?": wanted.sensor_id or None,
-        "category = ?": wanted.category or None,
+        f"{at}position < ?": before,
+        f"{at}sensor_id = ?": wanted.sensor_id or None,
+        f"{at}category = ?": wanted.category or None,
         "timestamp >= ?": None if wanted.since is None else to_microseconds(wanted.since),
         "timestamp <= ?": None if wanted.until is None else to_microseconds(wanted.until),
     }
     kept = {term: value for term, value in terms.items() if value is not None}
-    index = next((index for term, index in _INDEXES.items() if term in kept), "")
+    index = next((index for term, index in indexes.items() if term in kept), "")
     where = [*kept, *(_HAS_ANSWER for _ in wanted.arms)]
     if wanted.labelled is not None:
         where.append(_HAS_LABEL if wanted.labelled else f"NOT {_HAS_LABEL}")
+    joined = "CROSS JOIN compared USING (position)" if wanted.disputed else ""
     sql = (
-        f"SELECT * FROM compared {index} WHERE {' AND '.join(where) or 'TRUE'} "  # noqa: S608
-        "ORDER BY position DESC LIMIT ?"
+        f"SELECT compared.* FROM {first} {index} {joined} "  # noqa: S608
+        f"WHERE {' AND '.join(where) or 'TRUE'} ORDER BY {at}position DESC LIMIT ?"
     )
     return sql, (*kept.values(), *wanted.arms)
 
@@ -132,6 +167,7 @@ def _record(events: Iterable[ComparedEvent], now: int, db: Connection) -> None:
         for answer in event.answers:
             written = {"key": event.key, "arm": answer.arm, "answer": ANSWER.dump_json(answer)}
             db.execute(_INSERT_ANSWER, written)
+        _settle(event.key, db)
 
 
 def _label(labels: Sequence[tuple[ComparedEvent, Label]], now: int, db: Connection) -> None:
@@ -140,6 +176,22 @@ def _label(labels: Sequence[tuple[ComparedEvent, Label]], now: int, db: Connecti
             _record([event], now, db)
         at = to_microseconds(label.labelled_at)
         db.execute(_INSERT_LABEL, (label.key, label.truth, label.labeller, at, label.note))
+        _settle(label.key, db)
+
+
+def _withdraw(label: Label, by: str, at: int, db: Connection) -> bool:
+    row = db.execute(_LATEST_LABEL, (label.key,)).fetchone()
+    if row is None or _to_label(row) != label:
+        return False
+    db.execute(_WITHDRAW, (by, at, row["number"]))
+    _settle(label.key, db)
+    return True
+
+
+def _settle(key: str, db: Connection) -> None:
+    """Note whether an event is disputed now."""
+    db.execute(_ADD_DISPUTE, {"key": key})
+    db.execute(_END_DISPUTE, {"key": key})
 
 
 def _find(key: str, db: Connection) -> ComparedEvent | None:
@@ -150,7 +202,8 @@ def _find(key: str, db: Connection) -> ComparedEvent | None:
 def _trim(bounds: dict[str, int], db: Connection) -> int:
     keys = [(row["key"],) for row in db.execute(_SUPERFLUOUS, bounds)]
     db.executemany("DELETE FROM compared WHERE key = ?", keys)
-    db.executemany("DELETE FROM arm_answers WHERE key = ?", keys)
+    for table in ("arm_answers", "disputes", "labels"):
+        db.executemany(f"DELETE FROM {table} WHERE key = ?", keys)  # noqa: S608 - from above
     return len(keys)
 
 
@@ -176,4 +229,6 @@ def _to_label(row: Row) -> Label:
         labeller=row["labeller"],
         labelled_at=from_microseconds(row["labelled_at"]),
         note=row["note"],
+        withdrawn_by=row["withdrawn_by"],
+        withdrawn_at=from_microseconds(row["withdrawn_at"]) if row["withdrawn_at"] else None,
     )

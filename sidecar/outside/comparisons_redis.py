@@ -51,14 +51,28 @@ class RedisComparisons:
             blob = LABEL.dump_json(label)
             await self._store.write("label", blob, *self._written(event))
 
+    async def withdraw(self, label: Label, by: str, at: datetime) -> bool:
+        """Take a label back, if it still counts."""
+        stored = await self._store.read("compared_labels", label.key)
+        known = next((it for it in reversed(stored) if LABEL.validate_json(it) == label), None)
+        if known is None:
+            return False
+        taken_back = LABEL.dump_json(replace(label, withdrawn_by=by, withdrawn_at=at))
+        return bool(await self._store.write("withdraw_label", label.key, known, taken_back))
+
     async def find(self, key: str) -> ComparedEvent | None:
         """Return an event with all answers, or None."""
         found = await self._store.read("compared", key)
         return _to_event(found) if found else None
 
     async def labels_of(self, key: str) -> Sequence[Label]:
-        """Return every label of an event, oldest first."""
-        return [LABEL.validate_json(it) for it in await self._store.read("compared_labels", key)]
+        """Return every label of an event, oldest first, those that were taken back included."""
+        found = [LABEL.validate_json(it) for it in await self._store.read("compared_labels", key)]
+        return sorted(found, key=lambda label: label.labelled_at)
+
+    async def disputes(self) -> int:
+        """Return how many events are disputed."""
+        return int(await self._store.read("disputes"))
 
     async def events(
         self, wanted: ComparedFilter, *, limit: int, before: int | None = None
@@ -96,6 +110,8 @@ class RedisComparisons:
 
 
 def _index(wanted: ComparedFilter) -> str:
+    if wanted.disputed:
+        return "compared_disputed"
     if wanted.sensor_id:
         return f"compared_sensor:{wanted.sensor_id}"
     return f"compared_category:{wanted.category}" if wanted.category else "compared_all"

@@ -31,8 +31,10 @@
 --                                 of the arms, and an answer under `=<arm>` for each of them
 -- <root>:compared_all, :compared_sensor:<id>, :compared_category:<name>   zset of keys by position
 -- <root>:compared_bare     zset   those of them that nobody labelled
+-- <root>:compared_disputed zset   those that arms differ on and nobody labelled
 -- <root>:compared_position int    the last number given
 -- <root>:labels:<key>      list   what people said about an event, oldest first
+-- <root>:withdrawn:<key>   list   of that, what was taken back
 --
 -- Redis refuses commands for want of memory or disk only before the first write of a script, so an
 -- operation happens as a whole or not at all (https://redis.io/docs/latest/develop/programmability).
@@ -635,6 +637,31 @@ local function compared_indexes(sensor, category)
     key_of('compared_category', category)}
 end
 
+local function is_disputed(key)
+  local hash, said = key_of('compared', key), {}
+  if call('EXISTS', key_of('labels', key)) == 1 then
+    return false
+  end
+  for _, arm in ipairs(cjson.decode(call('HGET', hash, 'arms'))) do
+    said[cjson.decode(call('HGET', hash, '=' .. arm)).outcome] = true
+  end
+  return said.confirmed and said.rejected
+end
+
+-- Note whether an event is disputed now.
+local function settle(key)
+  if is_disputed(key) then
+    local position = call('HGET', key_of('compared', key), 'position')
+    call('ZADD', key_of('compared_disputed'), position, key)
+  else
+    call('ZREM', key_of('compared_disputed'), key)
+  end
+end
+
+function op.disputes()
+  return call('ZCARD', key_of('compared_disputed'))
+end
+
 -- Store an event, and what arms said about it: pairs of an arm and its answer.
 function op.compare(key, event, sensor, category, timestamp, stored_at, ...)
   local hash, answers = key_of('compared', key), {...}
@@ -655,6 +682,7 @@ function op.compare(key, event, sensor, category, timestamp, stored_at, ...)
   if #arms > 0 then
     call('HSET', hash, 'arms', cjson.encode(arms))
   end
+  settle(key)
   return 1
 end
 
@@ -663,11 +691,33 @@ function op.label(label, key, ...)
     op.compare(key, ...)
   end
   call('ZREM', key_of('compared_bare'), key)
-  return call('RPUSH', key_of('labels', key), label)
+  call('RPUSH', key_of('labels', key), label)
+  settle(key)
+  return 1
+end
+
+-- Take the latest label back, if it is the one that is meant.
+function op.withdraw_label(key, expected, withdrawn)
+  local labels = key_of('labels', key)
+  if call('LINDEX', labels, -1) ~= expected then
+    return 0
+  end
+  call('RPOP', labels)
+  call('RPUSH', key_of('withdrawn', key), withdrawn)
+  if call('EXISTS', labels) == 0 then
+    local position = call('HGET', key_of('compared', key), 'position')
+    call('ZADD', key_of('compared_bare'), position, key)
+  end
+  settle(key)
+  return 1
 end
 
 function op.compared_labels(key)
-  return call('LRANGE', key_of('labels', key), 0, -1)
+  local found = call('LRANGE', key_of('withdrawn', key), 0, -1)
+  for _, label in ipairs(call('LRANGE', key_of('labels', key), 0, -1)) do
+    found[#found + 1] = label
+  end
+  return found
 end
 
 -- Return position, event, latest label and answers in their order; nothing for an unknown key.
@@ -735,7 +785,8 @@ function op.trim_compared(keep, before, batch)
     for _, index in ipairs(compared_indexes(sensor, category)) do
       call('ZREM', index, key)
     end
-    call('DEL', hash)
+    call('ZREM', key_of('compared_disputed'), key)
+    call('DEL', hash, key_of('withdrawn', key))
   end
   return #oldest / 2
 end

@@ -170,17 +170,39 @@ CREATE TABLE IF NOT EXISTS arm_answers (
     PRIMARY KEY (key, arm)
 ) STRICT, WITHOUT ROWID;
 
--- What people say about them; the last one counts. `truth` is NULL when it cannot be told.
+-- What people say about them; the last one counts that was not taken back (`withdrawn_at` is 0).
+-- `truth` is NULL when it cannot be told.
 CREATE TABLE IF NOT EXISTS labels (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
     key         TEXT    NOT NULL,
     truth       INTEGER,
     labeller    TEXT    NOT NULL,
     labelled_at INTEGER NOT NULL,
-    note        TEXT    NOT NULL
+    note        TEXT    NOT NULL,
+    withdrawn_by TEXT    NOT NULL DEFAULT '',
+    withdrawn_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS labels_by_key ON labels (key, number);
+
+-- Compared events that arms gave different verdicts on, as long as nobody labels them. Since
+-- schema 6.
+CREATE TABLE IF NOT EXISTS disputes (
+    position  INTEGER PRIMARY KEY,
+    key       TEXT    NOT NULL UNIQUE,
+    sensor_id TEXT    NOT NULL,
+    category  TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS disputes_by_sensor ON disputes (sensor_id, position, category);
+CREATE INDEX IF NOT EXISTS disputes_by_category ON disputes (category, position);
+
+INSERT OR IGNORE INTO disputes
+    SELECT position, key, sensor_id, category FROM compared
+    WHERE (SELECT count(DISTINCT CAST(answer AS TEXT) ->> '$.outcome') FROM arm_answers
+           WHERE arm_answers.key = compared.key
+               AND CAST(answer AS TEXT) ->> '$.outcome' IN ('confirmed', 'rejected')) > 1
+        AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.key = compared.key AND withdrawn_at = 0);
 
 PRAGMA user_version = 6;
 

@@ -50,8 +50,10 @@ _ADVICE: Final = {
 }
 """Primary result codes that mean trouble outside (https://www.sqlite.org/rescode.html)."""
 
-_ADD_ACCEPTED_AT: Final = (
-    "ALTER TABLE verdicts ADD COLUMN accepted_at INTEGER NOT NULL DEFAULT 0"  # since schema 3
+_ADDED_COLUMNS: Final = (
+    ("verdicts", "accepted_at", "INTEGER NOT NULL DEFAULT 0"),  # since schema 3
+    ("labels", "withdrawn_by", "TEXT NOT NULL DEFAULT ''"),  # since schema 6
+    ("labels", "withdrawn_at", "INTEGER NOT NULL DEFAULT 0"),
 )
 _CLOSED: Final = "The ledger is closed because the sidecar is stopping. Send again in a moment."
 
@@ -264,9 +266,10 @@ def _prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
             f"{SCHEMA_VERSION}. Upgrade the sidecar, or set SIDECAR_LEDGER__PATH to another file."
         )
     if version < SCHEMA_VERSION:
-        columns = {row["name"] for row in connection.execute("PRAGMA table_info(verdicts)")}
-        if columns and "accepted_at" not in columns:
-            connection.execute(_ADD_ACCEPTED_AT)
+        for table, column, kind in _ADDED_COLUMNS:
+            known = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+            if known and column not in known:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         connection.executescript(files(__package__).joinpath("schema.sql").read_text("utf-8"))
 
 

@@ -1,6 +1,8 @@
 """What every store of comparisons does, whatever it is made of."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +12,7 @@ from ledger_samples import T0
 
 from sidecar.compared import ArmAnswer, ComparedEvent, ComparedFilter, Label, Role
 from sidecar.model import Outcome
-from sidecar.outside.comparisons import SqliteComparisons
+from sidecar.outside.comparisons import SqliteComparisons, build_query
 from sidecar.outside.comparisons_redis import RedisComparisons
 from sidecar.outside.redis_store import RedisStore
 from sidecar.outside.sqlite import Database
@@ -181,6 +183,76 @@ async def test_a_label_brings_an_event_that_was_not_compared(comparisons: Compar
     assert {"key-1": ["a", "b"], "key-2": ["a"]} == answers
 
 
+DISPUTED = ComparedFilter(disputed=True)
+
+
+def disputed(number: int, **changes: object) -> ComparedEvent:
+    """An event on which two arms differ."""
+    key = f"key-{number}"
+    answers = (said(key, "a"), said(key, "b", Outcome.REJECTED))
+    return event(number, answers=answers, **changes)
+
+
+async def test_a_label_that_is_taken_back_counts_no_more(comparisons: Comparisons) -> None:
+    """The one before it counts again; both stay in the history, with who took it back."""
+    first, second = label(1, True), replace(label(1, False), labelled_at=T0 + timedelta(seconds=1))
+    await comparisons.label([(event(1), first), (event(1), second)])
+    later = T0 + timedelta(minutes=1)
+    taken = await comparisons.withdraw(second, "me", later)
+    again = await comparisons.withdraw(second, "me", later)
+    found = await comparisons.find("key-1")
+    last = await comparisons.withdraw(first, "me", later)
+    bare = await comparisons.find("key-1")
+    history = await comparisons.labels_of("key-1")
+
+    assert (True, False, True) == (taken, again, last)
+    assert found is not None
+    assert bare is not None
+    assert (first, None) == (found.label, bare.label)
+    assert [replace(it, withdrawn_by="me", withdrawn_at=later) for it in (first, second)] == history
+    assert ["key-1"] == await keys(comparisons, ComparedFilter(labelled=False))
+    assert 1 == await comparisons.trim(keep=0, stored_before=FAR_PAST)
+
+
+async def test_disputed_events_are_those_that_arms_differ_on(comparisons: Comparisons) -> None:
+    """Not those where one did not answer; by sensor and category, the latest first, in pages."""
+    failed = said("key-9", "b", Outcome.FAILED)
+    await comparisons.record([disputed(number) for number in range(6)])
+    await comparisons.record([event(8), event(9, answers=(said("key-9", "a"), failed))])
+    pages = [
+        await comparisons.events(DISPUTED, limit=4),
+        await comparisons.events(replace(DISPUTED, sensor_id="camera-1"), limit=9),
+        await comparisons.events(replace(DISPUTED, category="category 2"), limit=9),
+        await comparisons.events(
+            replace(DISPUTED, category="category 2", sensor_id="camera-0"), limit=9
+        ),
+    ]
+    rest = await comparisons.events(DISPUTED, limit=4, before=pages[0][-1].position)
+
+    numbers = [[int(it.key.removeprefix("key-")) for it in page] for page in (*pages, rest)]
+    assert [[5, 4, 3, 2], [5, 3, 1], [5, 2], [2], [1, 0]] == numbers
+    assert 6 == await comparisons.disputes()
+    assert ["a", "b"] == [it.arm for it in pages[0][0].answers]
+
+
+async def test_a_label_ends_a_dispute_and_taking_it_back_opens_it_again(
+    comparisons: Comparisons,
+) -> None:
+    """So does an arm that changes its mind."""
+    await comparisons.record([event(1, "a"), disputed(2)])
+    before = await keys(comparisons, DISPUTED)
+    await comparisons.record([event(1, answers=(said("key-1", "b", Outcome.REJECTED),))])
+    await comparisons.label([(disputed(2), label(2))])
+    joined = await keys(comparisons, DISPUTED)
+    await comparisons.record([event(1, answers=(said("key-1", "b"),))])
+    await comparisons.withdraw(label(2), "me", T0)
+    after = await keys(comparisons, DISPUTED)
+    await comparisons.trim(keep=0, stored_before=FAR_PAST)
+
+    assert (["key-2"], ["key-1"], ["key-2"]) == (before, joined, after)
+    assert 0 == await comparisons.disputes()
+
+
 async def test_the_oldest_are_forgotten_beyond_a_number(comparisons: Comparisons) -> None:
     """But not what somebody labelled."""
     await comparisons.record([event(number) for number in range(10)])
@@ -239,3 +311,53 @@ async def test_comparisons_survive_a_restart(tmp_path: Path, clock: FrozenClock)
 
     assert found is not None
     assert (("a", "b"), label(1)) == (tuple(it.arm for it in found.answers), found.label)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (DISPUTED, "SEARCH disputes USING INTEGER PRIMARY KEY (rowid<?)"),
+        (
+            replace(DISPUTED, sensor_id="s", category="c"),
+            "SEARCH disputes USING COVERING INDEX disputes_by_sensor (sensor_id=? AND position<?)",
+        ),
+        (
+            replace(DISPUTED, category="c"),
+            "SEARCH disputes USING COVERING INDEX disputes_by_category (category=? AND position<?)",
+        ),
+    ],
+)
+async def test_disputed_events_are_found_by_an_index(
+    db: Database, wanted: ComparedFilter, index: str
+) -> None:
+    """However many events there are without a dispute, and nothing is sorted."""
+    sql, values = build_query(wanted, 10)
+    explain = f"EXPLAIN QUERY PLAN {sql}"
+    plan = await db.read(lambda c: [row["detail"] for row in c.execute(explain, (*values, 5))])
+
+    assert [index, "SEARCH compared USING INTEGER PRIMARY KEY (rowid=?)"] == plan
+
+
+async def test_a_file_from_before_labels_could_be_taken_back_goes_on_working(
+    tmp_path: Path, clock: FrozenClock
+) -> None:
+    """Its labels count, and its disputes are found."""
+    path = tmp_path / "ledger.db"
+    database = Database(path)
+    before = SqliteComparisons(database, clock)
+    await before.record([disputed(1), disputed(2), event(3)])
+    await before.label([(disputed(2), label(2))])
+    await database.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "DROP TABLE disputes; ALTER TABLE labels DROP COLUMN withdrawn_by;"
+            "ALTER TABLE labels DROP COLUMN withdrawn_at; PRAGMA user_version = 5;"
+        )
+    database = Database(path)
+    after = SqliteComparisons(database, clock)
+    found = await keys(after, DISPUTED)
+    taken_back = await after.withdraw(label(2), "me", T0)
+    reopened = await keys(after, DISPUTED)
+    await database.close()
+
+    assert (["key-1"], True, ["key-2", "key-1"]) == (found, taken_back, reopened)

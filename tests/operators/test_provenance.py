@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import running
-from two_arms import NANO, NO, R2, YES, incident, two_arms
+from two_arms import NO, R2, YES, incident, two_arms
 
 from sidecar.testing.media import write_motion
 
@@ -19,9 +19,7 @@ def local_motion(number: int = 0) -> dict[str, Any]:
 
 async def test_what_the_document_does_not_say_is_told(tmp_path: Path) -> None:
     """Stages in their order, what the model said, what each arm said, the labels, the prompt."""
-    policy = {"primary": R2, "shadow": {"arm": NANO}}
     async with two_arms(tmp_path) as arms:
-        await arms.choose(policy=policy)
         info = await arms.info()
         await arms.service.put("/api/v1/verdicts/event-0/label", {"truth": True, "note": "seen"})
         status, found = await arms.service.get("/api/v1/verdicts/event-0/provenance")
@@ -32,7 +30,7 @@ async def test_what_the_document_does_not_say_is_told(tmp_path: Path) -> None:
     assert ["accepted", "taken_up", "clip", "shown", "answered", "decided"] == stages
     assert sorted(after) == after
     assert ["Yes."] == [answer["text"] for answer in found["answers"]]
-    assert R2 in [arm["arm"] for arm in found["arms"]]
+    assert [R2] == [arm["arm"] for arm in found["arms"]]
     assert [(True, "seen")] == [(it["truth"], it["note"]) for it in found["labels"]]
     assert info["sidecarPromptVersion"] == (
         f"{found['prompt']['alertType']}@{found['prompt']['version']}"
