@@ -83,8 +83,10 @@ class Receiver:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-        yield
-        await runner.cleanup()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
 
     async def _take(self, _: web.Request) -> web.Response:
         if self.refuses:
@@ -172,10 +174,12 @@ async def setting(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
             "sinks": {"webhook": {"url": receiver.url}, "console": {"enabled": False}},
             **sections,
         }
-        async with running(folder, **settings) as service:
-            yield Scene(service, script, receiver)
-    for model in models.values():
-        await model.close()
+        try:
+            async with running(folder, **settings) as service:
+                yield Scene(service, script, receiver)
+        finally:
+            for model in models.values():
+                await model.close()
 
 
 def _write_clip(path: Path) -> None:

@@ -61,7 +61,7 @@ async function send(method, path, { body, headers = {}, signal } = {}) {
   }
   if (answer.ok) return answer;
   const refusal = new Refused(answer.status, await answer.json().catch(() => null));
-  if (answer.status === 401) document.dispatchEvent(new CustomEvent("signed-out"));
+  if (answer.status === 401 && path !== "session") document.dispatchEvent(new CustomEvent("signed-out"));
   throw refusal;
 }
 

@@ -17,6 +17,7 @@ PAGES = {
     "feed": "",
     "verdict": "/verdicts/incident-005",
     "compare": "/compare/incident-010",
+    "disagreements": "/disagreements",
     "ab": "/ab",
 }
 
