@@ -8,6 +8,14 @@ from playwright.async_api import Page
 
 DESKTOP, PHONE = (1366, 768), (390, 844)
 WAIT_MS: Final = 15_000
+PAGES: Final = {
+    "feed": "",
+    "verdict": "/verdicts/incident-005",
+    "compare": "/compare/incident-010",
+    "disagreements": "/disagreements",
+    "ab": "/ab",
+}
+"""Every page, by a name for its pictures."""
 
 
 @dataclass

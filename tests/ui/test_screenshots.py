@@ -7,19 +7,12 @@ from typing import Any
 
 import pytest
 from ui_scene import Scene
-from ui_window import DESKTOP, PHONE
+from ui_window import DESKTOP, PAGES, PHONE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 DOCS = Path(__file__).parents[2] / "docs" / "ui"
 KEEP = "UI_SCREENSHOTS"
 """This variable writes the pictures into docs/ui, from where they are committed."""
-PAGES = {
-    "feed": "",
-    "verdict": "/verdicts/incident-005",
-    "compare": "/compare/incident-010",
-    "disagreements": "/disagreements",
-    "ab": "/ab",
-}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
