@@ -9,6 +9,8 @@ from sidecar.core.filmstrips import Filmstrips
 from sidecar.core.past_clips import PastClips
 from sidecar.core.provenance import Provenances
 from sidecar.core.service import Service
+from sidecar.core.slots import Slots
+from sidecar.core.trials import Trials
 from sidecar.core.verify import Look, Verifier
 from sidecar.doors.operators import Operators
 from sidecar.outside.kept_frames import FolderFrames
@@ -59,6 +61,13 @@ def build_operators(
         frames: keeps what models saw.
     """
     clips = PastClips(service.intake, service.prompts, verifier.clips)
+    trials = Trials(
+        service.ledger,
+        verifier,
+        service.intake,
+        Slots(settings.trials.max_in_flight),
+        settings.trials.deadline_s,
+    )
     return Operators(
         provenances=Provenances(service.ledger, comparing.store, service.prompts),
         filmstrips=Filmstrips(
@@ -73,4 +82,5 @@ def build_operators(
         ),
         loans=ClipLoans(service.ledger, clips),
         media_types=PyavMediaTypes(settings.media),
+        trials=trials,
     )

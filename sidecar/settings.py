@@ -356,6 +356,15 @@ class FrameSettings(_Section):
     """Their width in pixels, at most."""
 
 
+class TrialSettings(_Section):
+    """Asking again about decided events, with another arm or prompt."""
+
+    max_in_flight: int = Field(default=2, ge=1)
+    """Trials at the same time; more are refused as overloaded."""
+    deadline_s: float = Field(default=60.0, gt=0)
+    """Time for one question, where `verify.deadline_s` is not less."""
+
+
 class VstOverlaySettings(_Section):
     """How VST draws the objects of an event; names and defaults of VSS's `vst_config.overlay`."""
 
@@ -1008,6 +1017,7 @@ class Settings(BaseSettings):
     scheduling: SchedulingSettings = SchedulingSettings()
     media: MediaSettings = MediaSettings()
     frames: FrameSettings = FrameSettings()
+    trials: TrialSettings = TrialSettings()
     vst: VstSettings = VstSettings()
     kafka: KafkaSettings = KafkaSettings()
     streams: StreamsSettings = StreamsSettings()

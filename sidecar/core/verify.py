@@ -16,6 +16,7 @@ from sidecar.core.routing import Arm, Switchboard
 from sidecar.errors import DeadlineExpired, MediaRoute, NoPrompt, VerificationError
 from sidecar.model import (
     PLAIN_RULES,
+    AlertConfig,
     AnswerRules,
     EvidenceForm,
     Origin,
@@ -154,6 +155,36 @@ class Verifier:
             await exhibits.close()
         return self._timed(verdict, begun)
 
+    async def rehearse(
+        self,
+        event: VerifyEvent,
+        *,
+        arm: str = "",
+        config: AlertConfig | None = None,
+        within_s: float = math.inf,
+    ) -> Verdict:
+        """Let one arm look at an event, as if it were new, without any effect.
+
+        Args:
+            event: to look at.
+            arm: its name; "" is the one that the policy asks first.
+            config: the alert type to ask by; None has no prompt.
+            within_s: how much time there is, where that is less than `deadline_s`.
+        """
+        begun, routing = self.clock.monotonic(), self.switchboard.current
+        allowed_s = min(self.deadline_s, within_s)
+        if config is None:
+            return self._timed(self.failed(event, _no_prompt(event)), begun)
+        prompt = self._filled(config, event)
+        asked = routing.arms[arm] if arm else routing.first(facts_of(event, prompt))
+        asked = replace(asked, backend=asked.impatient)
+        exhibits = Exhibits(event, prompt.segment_anchor, self.clips, self.asker.sampler)
+        try:
+            verdict = await self._ask(event, prompt, exhibits, asked, allowed_s, begun)
+        finally:
+            await exhibits.close()
+        return self._timed(verdict, begun)
+
     async def facts(self, event: VerifyEvent) -> Facts:
         """Return what the policy goes by."""
         try:
@@ -221,13 +252,20 @@ class Verifier:
     async def _prompt(self, event: VerifyEvent) -> Prompt:
         config = await self.prompts.find(event.category)
         if config is None:
-            raise NoPrompt(
-                f"No prompt is configured for category {event.category!r}; "
-                "add one with POST /api/v1/verification/config."
-            )
+            raise _no_prompt(event)
+        return self._filled(config, event)
+
+    def _filled(self, config: AlertConfig, event: VerifyEvent) -> Prompt:
         prompt = fill_prompt(config, event, self.default_system, self.default_rules)
         told = self.descriptions.get(event.category.strip().lower())
         return prompt if told is None else replace(prompt, descriptions=told)
+
+
+def _no_prompt(event: VerifyEvent) -> NoPrompt:
+    return NoPrompt(
+        f"No prompt is configured for category {event.category!r}; "
+        "add one with POST /api/v1/verification/config."
+    )
 
 
 def _reached(before: Verdict, after: Verdict) -> Iterator[Stage]:

@@ -8,9 +8,12 @@ from fastapi import APIRouter
 from sidecar.core.clip_loans import ClipLoans
 from sidecar.core.filmstrips import Filmstrips
 from sidecar.core.provenance import Provenances
+from sidecar.core.trials import Trials
 from sidecar.doors.clip import add_clip_route
 from sidecar.doors.frames import add_frame_routes
+from sidecar.doors.json_body import StrictJsonRoute
 from sidecar.doors.provenance import add_provenance_route
+from sidecar.doors.trials import add_trial_route
 from sidecar.ports import MediaTypes
 
 
@@ -23,12 +26,14 @@ class Operators:
         filmstrips: what models saw.
         loans: clips for viewers.
         media_types: what these are.
+        trials: ask again about decided events.
     """
 
     provenances: Provenances
     filmstrips: Filmstrips
     loans: ClipLoans
     media_types: MediaTypes
+    trials: Trials
 
 
 def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]]) -> APIRouter:
@@ -38,8 +43,9 @@ def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]])
         face: what they ask.
         refusals: what any route may answer besides, for the API's description.
     """
-    router = APIRouter(prefix="/api/v1", responses=refusals)
+    router = APIRouter(prefix="/api/v1", responses=refusals, route_class=StrictJsonRoute)
     add_provenance_route(router, face.provenances)
     add_frame_routes(router, face.filmstrips)
     add_clip_route(router, face.loans, face.media_types)
+    add_trial_route(router, face.trials)
     return router

@@ -53,6 +53,7 @@ ROUTES: Final[Mapping[str, Scope | None]] = {
     "GET /api/v1/verdicts/stream": _READ,
     "GET /api/v1/verdicts/{identity}": _READ,
     "GET /api/v1/verdicts/{identity}/provenance": _READ,
+    "POST /api/v1/verdicts/{identity}/try": _LABEL,
     "GET /api/v1/verdicts/{identity}/clip": _READ,
     "GET /api/v1/verdicts/{identity}/frames": _READ,
     "GET /api/v1/verdicts/{identity}/frames/{index}": _READ,
