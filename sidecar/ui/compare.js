@@ -60,6 +60,7 @@ export async function open(main, { identity }) {
       h("h1", {}, "Side by side"),
       h("span", { class: "muted" }, said(verdict.category), " · ", said(verdict.sensor), " · ", moment(verdict.at)),
     ),
+    h("h2", { class: "unseen" }, "What each arm said"),
     found.answers.length > 1
       ? sideBySide(found.answers)
       : card("", empty("Only one arm was asked about this event.", "A shadow arm or a policy with several arms has more to compare.")),

@@ -39,7 +39,7 @@ export async function open(main, context) {
       h("div", { class: "stack" }, h("section", { class: "card", "aria-label": "What the model saw" }, await viewer(verdict.key, drawn), located(drawn)), reasoning(verdict), happenings(verdict)),
       h("div", { class: "stack" }, decision(verdict), known ? truth(verdict, known, context) : null, known ? timeline(known) : null),
     ),
-    known && known.arms.length > 1 ? h("section", { class: "block" }, h("h2", {}, "What each arm said"), sideBySide(known.arms)) : null,
+    known && known.arms.length > 1 ? h("section", { class: "block" }, h("h2", {}, "What each arm said ", h("a", { class: "aside-link", href: `ui/compare/${enc(verdict.key)}` }, "alone on a page")), sideBySide(known.arms)) : null,
     h("div", { class: "two even block" }, known ? prompt(known) : null, again(verdict, known, context)),
     h(
       "div",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from playwright.async_api import expect
-from ui_scene import Scene
+from ui_scene import NANO, R2, Scene, says
 from ui_window import Window
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -90,3 +90,21 @@ async def test_frames_that_are_gone_leave_the_verdict(window: Window) -> None:
 
     await expect(page.locator("main")).to_contain_text("The clip was deleted.")
     await expect(page.locator("main")).to_contain_text("How it was decided")
+
+
+async def test_asking_again_shows_an_answer_and_keeps_nothing(window: Window, scene: Scene) -> None:
+    """With another arm and an edited prompt; the verdict stays as it was."""
+    page = await window.settled("/verdicts/incident-003")
+    _, before = await scene.service.get("/api/v1/verdicts/incident-003/answers")
+    scene.script.answers = {R2: says(False), NANO: says(True, 0.77)}
+    await page.get_by_role("combobox", name="Arm").select_option(NANO)
+    await page.get_by_role("textbox", name="Prompt", exact=True).fill("Is there a dog?")
+    await page.get_by_role("button", name="Ask again").press("Enter")
+    tried = page.locator(".tried")
+    await expect(tried).to_contain_text("before: Rejected")
+    text = await tried.inner_text()
+    _, after = await scene.service.get("/api/v1/verdicts/incident-003/answers")
+
+    for told in ("Confirmed", NANO, "77 %"):
+        assert told in text
+    assert before == after
