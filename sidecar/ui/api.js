@@ -111,9 +111,18 @@ function parse(block) {
   return found.data ? found : null;
 }
 
-export async function stream(method, path, options, take) {
-  const headers = { ...options?.headers, Accept: "text/event-stream" };
-  await readEvents(await send(method, path, { ...options, headers }), take);
+/** Ask for what comes as lines of JSON, one after the other; calls `take` with each. */
+export async function lines(method, path, options, take) {
+  const answer = await send(method, path, { ...options, headers: { Accept: "application/x-ndjson" } });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const found = (rest + value).split("\n");
+    rest = found.pop();
+    for (const line of found) if (line) take(JSON.parse(line));
+  }
 }
 
 const FIRST_WAIT_MS = 500;

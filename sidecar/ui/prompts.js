@@ -1,6 +1,6 @@
 // The prompts of alert types: edit, try on past events, publish, go back.
 
-import { enc, get, pageAddress, post, put, stream } from "./api.js";
+import { enc, get, lines, pageAddress, post, put } from "./api.js";
 import { fill, h, moment, plural, said } from "./dom.js";
 import { showDiff } from "./diff.js";
 import { badge, card, confirm, empty, problem, table, toast } from "./parts.js";
@@ -25,6 +25,7 @@ class Editor {
     const [current, past] = await Promise.all([get(this.path), get(`${this.path}/versions`)]);
     this.current = current;
     this.past = past.versions;
+    this.edits = this.context.may("admin") ? await editsOf(this.alertType) : new Map();
     this.show();
   }
 
@@ -105,7 +106,7 @@ class Editor {
       action: "Roll back",
     });
     if (reason === null) return;
-    const headers = { "X-Sidecar-Reason": encodeReason(reason) };
+    const headers = { "If-Match": `"${this.current.version}"`, "X-Sidecar-Reason": encodeReason(reason) };
     await this.after(post(`${this.path}/rollback`, { version: version.version }, { headers }), "is in force");
   }
 
@@ -128,6 +129,7 @@ class Editor {
         { class: "versions" },
         this.past.map((it, place) => {
           const before = this.past[place + 1];
+          const edit = this.edits.get(it.version);
           const isCurrent = it.version === this.current.version;
           return h(
             "li",
@@ -137,7 +139,7 @@ class Editor {
               { class: "row" },
               h("strong", {}, `Version ${it.version}`),
               isCurrent ? h("span", { class: "chip" }, "in force") : null,
-              h("span", { class: "muted" }, moment(it.at ?? it.createdAt ?? it.publishedAt), it.actor ? [" by ", said(it.actor)] : null, it.reason ? [": ", said(it.reason)] : null),
+              h("span", { class: "muted" }, moment(it.updatedAt), edit ? [", by ", said(edit.actor)] : null, edit?.reason ? [": ", said(edit.reason)] : null),
               h("span", { class: "grow" }),
               mayEdit && !isCurrent ? h("button", { class: "button is-small", "aria-label": `Roll back to version ${it.version}`, onclick: () => this.rollBack(it) }, "Roll back") : null,
             ),
@@ -150,37 +152,34 @@ class Editor {
 
   async tryOut() {
     const rows = [];
+    let summary = null;
     this.tryButton.disabled = true;
     fill(this.tried, h("p", { class: "muted" }, "Asking…"));
     try {
       const body = { prompt: this.text(), last: Number(this.last.value) || 10 };
-      const summary = await this.askAll(body, (row, total) => {
-        rows.push(row);
-        fill(this.tried, h("p", { class: "muted" }, `${rows.length}${total ? ` of ${total}` : ""} asked…`), clips(rows));
+      await lines("POST", `${this.path}/try`, { body }, (line) => {
+        if (line.kind === "summary") summary = line;
+        else rows.push(line);
+        const { done, of } = line;
+        if (done) fill(this.tried, h("p", { class: "muted" }, `${done} of ${of} asked…`), clips(rows));
       });
-      fill(this.tried, tally(rows, summary), clips(rows));
+      fill(this.tried, summary ? tally(summary) : null, rows.length ? clips(rows) : null);
     } catch (error) {
       fill(this.tried, problem(error), rows.length ? clips(rows) : null);
     }
     this.tryButton.disabled = false;
   }
-
-  async askAll(body, take) {
-    let summary = null;
-    let total = null;
-    await stream("POST", `${this.path}/try`, { body }, ({ event, data }) => {
-      const told = JSON.parse(data);
-      if (event === "clip") take(told, total);
-      else if (event === "begin") total = told.clips ?? told.total ?? null;
-      else if (event === "error") throw Object.assign(new Error(told.message), { status: 0 });
-      else summary = told;
-    });
-    return summary;
-  }
 }
 
 function textOf(version, name) {
-  return version?.[name] ?? version?.prompt?.[name] ?? "";
+  return version?.[name] ?? "";
+}
+
+/** Find who made which version and why; the audit trail keeps it. */
+async function editsOf(alertType) {
+  const { entries } = await get("audit?limit=1000");
+  const own = entries.filter((it) => it.action.startsWith("alert_config.") && it.target === alertType && it.after);
+  return new Map(own.map((it) => [it.after.version, it]));
 }
 
 /** Headers carry bytes: what is beyond Latin-1 goes as its UTF-8. */
@@ -188,34 +187,42 @@ function encodeReason(reason) {
   return String.fromCharCode(...new TextEncoder().encode(reason));
 }
 
-function tally(rows) {
-  const count = (test) => rows.filter(test).length;
-  const failedCount = count((it) => it.verdict === "verification-failed");
-  const known = rows.filter((it) => it.truth === true || it.truth === false);
-  const right = (verdict, truth) => verdict === (truth ? "confirmed" : "rejected");
+function tally(summary) {
+  const { of, tried, skipped, compared, agreed, labelled, currentRight, triedRight } = summary;
+  if (!of) return empty("There is no verdict of this type yet.", "Nothing can be asked again.");
+  const without = tried - compared;
   return h(
     "div",
     { class: "gate" },
-    h("p", {}, h("strong", {}, `Same as the current version on ${count((it) => it.verdict === it.current)} of ${plural(rows.length, "clip")}.`)),
-    known.length
-      ? h("p", {}, `Of ${plural(known.length, "clip")} with a label the new prompt is right on ${known.filter((it) => right(it.verdict, it.truth)).length}, the current one on ${known.filter((it) => right(it.current, it.truth)).length}.`)
-      : h("p", { class: "muted" }, "None of these clips has a label."),
-    failedCount ? h("p", {}, `${plural(failedCount, "answer")} with it ${failedCount === 1 ? "is" : "are"} no verdict.`) : null,
+    h("p", {}, h("strong", {}, `The same as version ${summary.version} on ${agreed} of ${plural(compared, "clip")}.`)),
+    labelled
+      ? h("p", {}, `Of ${plural(labelled, "clip")} with a label, the new prompt is right on ${triedRight} and version ${summary.version} on ${currentRight}.`)
+      : h("p", { class: "muted" }, "None of these clips has a label, so nobody can tell which is right where they differ."),
+    without ? h("p", {}, `On ${plural(without, "clip")} one of them gave no verdict.`) : null,
+    skipped ? h("p", {}, `${plural(skipped, "event")} could not be asked about again.`) : null,
   );
 }
 
 function clips(rows) {
   return table(
-    ["Event", "Current", "New", "Really", ""],
-    rows.map((it) => [
-      h("a", { href: `ui/verdicts/${enc(it.verdictKey ?? it.key)}` }, said(it.sensorId || it.id || it.key)),
-      badge(it.current),
-      badge(it.verdict),
-      it.truth === true ? "happened" : it.truth === false ? "did not happen" : h("span", { class: "muted" }, "no label"),
-      it.verdict === it.current ? "" : h("span", { class: "chip" }, "differs"),
-    ]),
+    ["Event", "In force", "New", "Really", ""],
+    rows.map((it) =>
+      it.kind === "skipped"
+        ? [eventLink(it), said(it.reason), "", "", h("span", { class: "chip is-quiet" }, "left out")]
+        : [
+            eventLink(it),
+            badge(it.current.verdict),
+            badge(it.tried.verdict),
+            it.label === null ? h("span", { class: "muted" }, "no label") : it.label ? "happened" : "did not happen",
+            it.agrees === false ? h("span", { class: "chip" }, "differs") : "",
+          ],
+    ),
     { caption: "Clips that were asked about again" },
   );
+}
+
+function eventLink(line) {
+  return h("a", { href: `ui/verdicts/${enc(line.verdictKey)}` }, said(line.id));
 }
 
 export async function open(main, context) {
