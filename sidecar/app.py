@@ -322,7 +322,9 @@ def build(settings: Settings) -> App:
     if settings.websocket.enabled:
         reading["door websocket"] = websocket
     parts.update(reading)
-    operators = build_operators(settings, service, ab.comparing, verifier, frames)
+    operators = build_operators(
+        settings, service, ab.comparing, verifier, frames, plugins.functions
+    )
     faces = Faces(
         realtime=realtime.api,
         review=build_review(settings, reviewer, service),

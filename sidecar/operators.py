@@ -1,12 +1,13 @@
 """What operators see and do beside the verdicts: which parts fulfil it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sidecar.core.clip_loans import ClipLoans
 from sidecar.core.comparing import Comparing
 from sidecar.core.filmstrips import Filmstrips
 from sidecar.core.past_clips import PastClips
+from sidecar.core.prompt_trials import PromptTrials
 from sidecar.core.provenance import Provenances
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
@@ -50,6 +51,7 @@ def build_operators(
     comparing: Comparing,
     verifier: Verifier,
     frames: FrameStore,
+    parsers: Collection[str],
 ) -> Operators:
     """Make what the routes for operators ask.
 
@@ -59,6 +61,7 @@ def build_operators(
         comparing: knows what arms said about them.
         verifier: finds and shows their media.
         frames: keeps what models saw.
+        parsers: names of the custom parsers.
     """
     clips = PastClips(service.intake, service.prompts, verifier.clips)
     trials = Trials(
@@ -83,4 +86,7 @@ def build_operators(
         loans=ClipLoans(service.ledger, clips),
         media_types=PyavMediaTypes(settings.media),
         trials=trials,
+        prompts=service.prompts,
+        prompt_trials=PromptTrials(trials, comparing.store),
+        parsers=parsers,
     )

@@ -251,11 +251,19 @@ class PromptBook(Part, Protocol):
         """
         ...
 
-    async def replace(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
+    async def replace(
+        self, config: AlertConfig, by: Attribution | None = None, *, expected: int | None = None
+    ) -> AlertConfig:
         """Store a new version of an existing alert type.
+
+        Args:
+            config: the alert type.
+            by: as above.
+            expected: the version that must be in force; None takes any.
 
         Raises:
             NotFound: there is none.
+            VersionConflict: another version is in force.
         """
         ...
 

@@ -14,6 +14,7 @@ PAGES: Final = {
     "compare": "/compare/incident-010",
     "disagreements": "/disagreements",
     "ab": "/ab",
+    "prompts": "/prompts/tailgating",
 }
 """Every page, by a name for its pictures."""
 

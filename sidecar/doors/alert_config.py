@@ -62,7 +62,7 @@ def alert_config_router(
     async def create_config(request: AlertConfigRequest, by: By) -> AlertConfigResponse:
         """Add an alert type."""
         config = read_request(request)
-        _require_parser(config, parsers)
+        require_parser(config, parsers)
         return write_response(await prompts.create(config, by))
 
     @router.get("/{alert_type}", responses=_MISSING, response_model_exclude_none=True)
@@ -76,7 +76,7 @@ def alert_config_router(
     ) -> AlertConfigResponse:
         """Change what the body names; the rest stays."""
         changed = apply_update(await known(alert_type), update)
-        _require_parser(changed, parsers)
+        require_parser(changed, parsers)
         return write_response(await prompts.replace(changed, by))
 
     @router.delete("/{alert_type}", responses=_MISSING)
@@ -88,7 +88,12 @@ def alert_config_router(
     return router
 
 
-def _require_parser(config: AlertConfig, parsers: Collection[str]) -> None:
+def require_parser(config: AlertConfig, parsers: Collection[str]) -> None:
+    """Refuse an alert type that asks for a custom parser that is not there.
+
+    Raises:
+        InvalidRequest: it does.
+    """
     problem = explain_parser(config.rules, parsers) if config.rules else ""
     if problem:
         raise InvalidRequest((Issue("body.answer.response_format", "unknown_parser", problem),))

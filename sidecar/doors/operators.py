@@ -1,5 +1,6 @@
 """Routes for the page on which operators look and decide. Other clients may use them as well."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,14 +8,16 @@ from fastapi import APIRouter
 
 from sidecar.core.clip_loans import ClipLoans
 from sidecar.core.filmstrips import Filmstrips
+from sidecar.core.prompt_trials import PromptTrials
 from sidecar.core.provenance import Provenances
 from sidecar.core.trials import Trials
 from sidecar.doors.clip import add_clip_route
 from sidecar.doors.frames import add_frame_routes
 from sidecar.doors.json_body import StrictJsonRoute
+from sidecar.doors.prompts import add_prompt_routes
 from sidecar.doors.provenance import add_provenance_route
 from sidecar.doors.trials import add_trial_route
-from sidecar.ports import MediaTypes
+from sidecar.ports import MediaTypes, PromptBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class Operators:
         loans: clips for viewers.
         media_types: what these are.
         trials: ask again about decided events.
+        prompts: of the alert types.
+        prompt_trials: try others.
+        parsers: names of the custom parsers that alert types may ask for.
     """
 
     provenances: Provenances
@@ -34,6 +40,9 @@ class Operators:
     loans: ClipLoans
     media_types: MediaTypes
     trials: Trials
+    prompts: PromptBook
+    prompt_trials: PromptTrials
+    parsers: Collection[str]
 
 
 def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]]) -> APIRouter:
@@ -48,4 +57,5 @@ def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]])
     add_frame_routes(router, face.filmstrips)
     add_clip_route(router, face.loans, face.media_types)
     add_trial_route(router, face.trials)
+    add_prompt_routes(router, face.prompts, face.prompt_trials, face.parsers)
     return router

@@ -15,7 +15,13 @@ from pydantic import ValidationError
 from sidecar.audit import Attribution
 from sidecar.contract.answers import AnswerBody, read_answer, write_answer
 from sidecar.contract.config import AlertTypeEntry, AlertTypeFile, read_entry
-from sidecar.errors import AlreadyExists, NotFound, SettingsError, StoreUnavailable
+from sidecar.errors import (
+    AlreadyExists,
+    NotFound,
+    SettingsError,
+    StoreUnavailable,
+    VersionConflict,
+)
 from sidecar.model import AlertConfig, Anchor, AnswerRules
 from sidecar.outside.audit import edited, insert_entry
 from sidecar.outside.sqlite import Database, from_microseconds, to_microseconds
@@ -96,9 +102,11 @@ class SqlitePromptBook:
         """Add an alert type as version 1, or as the next version of a deleted one."""
         return await self._write(partial(_create, config, by, self._now()))
 
-    async def replace(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
-        """Store a new version of an existing alert type."""
-        return await self._write(partial(_replace, config, by, self._now()))
+    async def replace(
+        self, config: AlertConfig, by: Attribution | None = None, *, expected: int | None = None
+    ) -> AlertConfig:
+        """Store a new version of an existing alert type, on top of the expected one."""
+        return await self._write(partial(_replace, config, by, expected, self._now()))
 
     async def delete(self, alert_type: str, by: Attribution | None = None) -> None:
         """Retire an alert type; its versions stay for the verdicts that name them."""
@@ -234,10 +242,13 @@ def _create(config: AlertConfig, by: Attribution | None, now: int, db: Connectio
     return stored
 
 
-def _replace(config: AlertConfig, by: Attribution | None, now: int, db: Connection) -> AlertConfig:
+def _replace(
+    config: AlertConfig, by: Attribution | None, expected: int | None, now: int, db: Connection
+) -> AlertConfig:
     newest = _living(config.alert_type, db)
     if newest is None:
         raise missing(config.alert_type)
+    check_version(newest["version"], expected)
     stored = _insert(config, newest, None, now, db)
     if by is not None:
         insert_entry(edited(by, "replace", _to_config(newest), stored, now), db)
@@ -260,6 +271,18 @@ def _delete(alert_type: str, by: Attribution | None, now: int, db: Connection) -
 def missing(alert_type: str) -> NotFound:
     """Build the error for an alert type that is not configured."""
     return NotFound(f"Config '{alert_type}' not found. GET /api/v1/verification/config lists all.")
+
+
+def check_version(version: int, expected: int | None) -> None:
+    """Refuse an edit of another version than the one in force.
+
+    Raises:
+        VersionConflict: it is one.
+    """
+    if expected not in (None, version):
+        raise VersionConflict(
+            f"Version {version} is in force, not {expected}. Read it, and edit that one."
+        )
 
 
 def _seed(configs: Sequence[AlertConfig], override: bool, now: int, db: Connection) -> int:

@@ -14,7 +14,7 @@ from sidecar.errors import AlreadyExists, StoreUnavailable
 from sidecar.model import AlertConfig
 from sidecar.outside.audit import dump_entry, edited
 from sidecar.outside.ledger_rows import dump
-from sidecar.outside.prompts import dump_seed, key_of, merge_seed, missing
+from sidecar.outside.prompts import check_version, dump_seed, key_of, merge_seed, missing
 from sidecar.outside.redis_store import RedisStore
 from sidecar.outside.sqlite import to_microseconds
 from sidecar.ports import Clock
@@ -88,10 +88,15 @@ class RedisPromptBook:
         record = partial(self._record, by, "create")
         return (await self._edit(config.alert_type, partial(self._create, config), record))[0]
 
-    async def replace(self, config: AlertConfig, by: Attribution | None = None) -> AlertConfig:
-        """Store a new version of an existing alert type."""
-        record = partial(self._record, by, "replace")
-        return (await self._edit(config.alert_type, partial(self._replace, config), record))[0]
+    async def replace(
+        self, config: AlertConfig, by: Attribution | None = None, *, expected: int | None = None
+    ) -> AlertConfig:
+        """Store a new version of an existing alert type, on top of the expected one."""
+        record, edit = (
+            partial(self._record, by, "replace"),
+            partial(self._replace, config, expected),
+        )
+        return (await self._edit(config.alert_type, edit, record))[0]
 
     async def delete(self, alert_type: str, by: Attribution | None = None) -> None:
         """Retire an alert type; its versions stay for the verdicts that name them."""
@@ -171,9 +176,12 @@ class RedisPromptBook:
             )
         return self._next(config, newest)
 
-    def _replace(self, config: AlertConfig, newest: _Version | None) -> _Version:
+    def _replace(
+        self, config: AlertConfig, expected: int | None, newest: _Version | None
+    ) -> _Version:
         if newest is None or newest.is_deleted:
             raise missing(config.alert_type)
+        check_version(newest.config.version, expected)
         return self._next(config, newest)
 
     def _delete(self, alert_type: str, newest: _Version | None) -> _Version:
