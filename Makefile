@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 5
+WORKERS ?= 2
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
@@ -19,8 +20,8 @@ demo: $(VENV)/.plain ## Verify two real clips with the built-in arm and show the
 demo-ab: $(VENV)/.ab ## Compare three arms on real clips and check the report against rates that are known; SEED
 	$(BIN)/python docs/demo_ab.py $(if $(SEED),--seed $(SEED))
 
-test: $(VENV)/.dev ## Run the tests; those that need a real vLLM say why when they are skipped
-	$(BIN)/pytest
+test: $(VENV)/.dev ## Run the tests in WORKERS (2) processes; those that need a real vLLM say why when they are skipped
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
 
 chaos: $(VENV)/.dev ## Let everything fail for MINUTES (5) and account for every event; SEED repeats a run
 	PYTHONPATH=tests $(BIN)/python tests/chaos/run.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.ab.gate import GateRules
+from sidecar.ab.rules import GateRules
 from sidecar.ab.sequential import log_evidence
 from sidecar.ab.statistics import events_needed
 

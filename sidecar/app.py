@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from sidecar.ab.extra import explain_extra
 from sidecar.arms import AbParts, build_ab, build_routing
 from sidecar.core.asking import Asker
 from sidecar.core.bell import Bell
@@ -31,7 +32,14 @@ from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
 from sidecar.doors.http import Faces, Lifespan, create_http_app
 from sidecar.doors.http_tls import build_context
-from sidecar.errors import ModelMismatch, SettingsError, StoreUnavailable, VlmError
+from sidecar.errors import (
+    ArmNotUsable,
+    InvalidRequest,
+    ModelMismatch,
+    SettingsError,
+    StoreUnavailable,
+    VlmError,
+)
 from sidecar.model import VerifyEvent
 from sidecar.observe.metrics import PrometheusMeter
 from sidecar.operators import afterwards, build_frame_store, build_operators
@@ -70,6 +78,7 @@ from sidecar.work.crew import Crew
 from sidecar.work.dispatch import Dispatcher
 from sidecar.work.gallery import Gallery
 from sidecar.work.outbox import Outbox
+from sidecar.work.promotion import PromotionWatch
 from sidecar.work.rtvi_watch import RtviWatch
 
 LEVELS_EVERY_S: Final = 2.0
@@ -117,13 +126,15 @@ class App:
         """Load the alert types, and take over what an earlier process left undecided.
 
         Raises:
-            SettingsError: the alert types cannot be read, or the primary arm's server serves a
-                model of another family.
+            SettingsError: the alert types cannot be read, the primary arm's server serves a model
+                of another family, or the arm to promote cannot be.
             StoreUnavailable: the ledger cannot be written.
         """
         await seed_prompts(self.prompts, self.settings)
         self.plugins.check(await self.prompts.list())
         await self.ab.arms.restore()
+        if candidate := self.settings.ab.gate.candidate:
+            await self._promote(candidate)
         await self._meet_models()
         recovered = await self.ledger.recover()
         if recovered:
@@ -158,13 +169,23 @@ class App:
         for part in self.owned:
             await part.close()
 
-    def _looks(self) -> Iterator[ArmsWatch | Canary | RtviWatch]:
+    def _looks(self) -> Iterator[ArmsWatch | Canary | PromotionWatch | RtviWatch]:
         """Yield what looks after the arms and servers while the service runs."""
         yield ArmsWatch(self.ab.arms)
+        if not explain_extra():
+            gate = self.settings.ab.gate
+            yield PromotionWatch(self.ab.promoting, self.ab.meter, gate.every_s)
         if self.settings.canary.enabled:
             yield self.canary
         if self.realtime.watch:
             yield self.realtime.watch
+
+    async def _promote(self, candidate: str) -> None:
+        """Begin what the settings want promoted."""
+        try:
+            await self.ab.promoting.start_by_settings(candidate)
+        except (InvalidRequest, ArmNotUsable) as error:
+            raise SettingsError(f"ab.gate.candidate: {error.detail}") from error
 
     async def _meet_models(self) -> None:
         """Refuse to start with a model of the wrong family; a server that is away is no reason."""
@@ -338,6 +359,7 @@ def build(settings: Settings) -> App:
         comparing=ab.comparing,
         comparisons=ab.comparisons,
         operators=operators,
+        promoting=ab.promoting,
         access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]

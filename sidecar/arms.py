@@ -6,9 +6,13 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from sidecar.ab.extra import require_extra
+from sidecar.ab.promoting import Promoting
+from sidecar.ab.rules import GateRules
 from sidecar.ab.window import Window
 from sidecar.compared import ComparedEvent, ComparedFilter
 from sidecar.core.arms import Arms
+from sidecar.core.canaries import Shadowing
 from sidecar.core.comparing import Comparing
 from sidecar.core.endpoints import Endpoints
 from sidecar.core.intake import Intake, kind_of
@@ -27,9 +31,9 @@ from sidecar.outside.baseline import OpenCvBaseline
 from sidecar.outside.policy_file import load_policy
 from sidecar.outside.vlm_http import HttpVlm
 from sidecar.parts import Store
-from sidecar.ports import ArmsMeter, Clock, Meter, Tracer, VlmAdapter, VlmBackend
+from sidecar.ports import ArmsMeter, Clock, Comparisons, Meter, Tracer, VlmAdapter, VlmBackend
 from sidecar.redaction import redact
-from sidecar.settings import ArmSettings, Settings
+from sidecar.settings import ArmSettings, GateSettings, Settings
 from sidecar.work.aside import Aside
 
 
@@ -135,6 +139,7 @@ class AbParts:
     face: ArmsFace
     comparing: Comparing
     comparisons: ReadsComparisons
+    promoting: Promoting
 
 
 def build_ab(
@@ -156,6 +161,9 @@ def build_ab(
         is_busy: tells whether events wait for a place.
         clock: of the service.
         registry: of the metrics.
+
+    Raises:
+        SettingsError: a rule of the promotion gate cannot work, or its libraries are missing.
     """
     switchboard = verifier.switchboard
     meter = PrometheusArmsMeter(registry, switchboard.current.arms)
@@ -169,4 +177,37 @@ def build_ab(
         wanted = ComparedFilter(window.sensor_id, window.category, window.since, window.until)
         return comparing.every(wanted)
 
-    return AbParts(arms, aside, meter, face, comparing, chosen)
+    promoting = build_promoting(settings.ab.gate, arms, store.comparisons, clock)
+    return AbParts(arms, aside, meter, face, comparing, chosen, promoting)
+
+
+def build_promoting(
+    gate: GateSettings, arms: Arms, comparisons: Comparisons, clock: Clock
+) -> Promoting:
+    """Make what promotes arms.
+
+    Raises:
+        SettingsError: a rule of the gate cannot work, or its libraries are not installed.
+    """
+    if gate.candidate:
+        require_extra()
+    shadowing = Shadowing(gate.shadow_share, gate.shadow_limit)
+    return Promoting(arms, comparisons, clock, gate_rules(gate), shadowing)
+
+
+def gate_rules(gate: GateSettings) -> GateRules:
+    """Return what an arm has to show.
+
+    Raises:
+        SettingsError: a rule cannot work.
+    """
+    return GateRules(
+        margin=gate.margin,
+        alpha=gate.alpha,
+        min_labelled=gate.min_labelled,
+        max_p95_ratio=gate.max_p95_ratio,
+        unparsable_allowance=gate.unparsable_allowance,
+        acts=gate.acts,
+        shares=gate.shares,
+        step_events=gate.step_events,
+    )

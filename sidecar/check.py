@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sidecar.arms import build_routing
+from sidecar.arms import build_routing, gate_rules
 from sidecar.core.api_keys import KeyRing
 from sidecar.core.families import check_family
 from sidecar.core.gate import find_exposures, is_loopback
@@ -49,6 +49,7 @@ async def find_problems(settings: Settings) -> list[Problem]:
     try:
         plugins = load_plugins(settings.answers)
         build_default_rules(settings.answers, plugins.functions)
+        gate_rules(settings.ab.gate)
         routing = build_routing(settings, plugins, PrometheusMeter(), SystemClock())
     except SettingsError as error:
         return [*problems, _problem_of(error)]

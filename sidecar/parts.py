@@ -98,6 +98,7 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "ledger.redis.url": ("redis", "redis"),
     "sinks.kafka.bootstrap_servers": ("kafka", "confluent_kafka"),
     "sinks.streams.url": ("redis", "redis"),
+    "ab.gate.candidate": ("ab", "statsmodels"),
     "grpc.enabled": ("grpc", "grpc"),
     "trace.endpoint": ("otel", "opentelemetry.sdk"),
     "kafka.bootstrap_servers": ("kafka", "confluent_kafka"),

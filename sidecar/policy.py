@@ -105,6 +105,8 @@ class Weighted(_Part):
     """Sensors are divided among arms: all events of one sensor go to one arm."""
 
     kind: Literal["weighted"]
+    by: Literal["sensor", "event"] = "sensor"
+    """`event` deals every event out by itself, so that few sensors get exact shares too."""
     weights: dict[ArmName, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
     """Share of each arm; they add up to 1 or to 100."""
 
@@ -199,6 +201,19 @@ class Shadow(_Part):
     """Events that it is asked about at the same time; further ones are not shown to it."""
     when: When | None = None
     """Which events; None: all."""
+    instead: ArmName | None = None
+    """Arm to ask about the events that `arm` itself answers, so that both are asked about all."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.instead is not None:
+            _require_distinct((self.arm, self.instead))
+        return self
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """All arms that it names."""
+        return (self.arm,) if self.instead is None else (self.arm, self.instead)
 
 
 class Policy(_Part):
@@ -260,7 +275,7 @@ class Policy(_Part):
     @property
     def named(self) -> tuple[str, ...]:
         """All arms that may be asked, the shadow last."""
-        shadow = () if self.shadow is None else (self.shadow.arm,)
+        shadow = () if self.shadow is None else self.shadow.arms
         return tuple(dict.fromkeys((*self.answering, *shadow)))
 
     @property
@@ -277,6 +292,8 @@ class Policy(_Part):
         named = list(self._answering())
         if self.shadow:
             named.append(("shadow.arm", self.shadow.arm))
+            if self.shadow.instead:
+                named.append(("shadow.instead", self.shadow.instead))
         return [(path, arm) for path, arm in named if arm not in known]
 
     def _answering(self) -> Iterator[tuple[str, str]]:
@@ -294,6 +311,46 @@ class Policy(_Part):
         yield from ((f"fallback.{i}", arm) for i, arm in enumerate(self.fallback))
 
 
+class Stage(StrEnum):
+    """How far a promotion got.
+
+    OBSERVING: the candidate answers in the shadow. RECOMMENDED: it could be promoted, and somebody
+    has to do it. CANARY: a share of the events is the candidate's. PROMOTED: all are. ROLLED_BACK:
+    it was taken back, and stays so until somebody starts anew.
+    """
+
+    OBSERVING = "observing"
+    RECOMMENDED = "recommended"
+    CANARY = "canary"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled-back"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One arm on its way to the events of another.
+
+    Attributes:
+        candidate: that shall answer them.
+        reference: that answered them before.
+        base: what was in force before the promotion, and is again when it is taken back.
+        stage: how far it got. RECOMMENDED is not kept: every look finds it anew.
+        share: of the reference's events that the candidate answers, 0..1.
+        since: answers before are no evidence; None: all that are kept are.
+        share_since: when it got its share; None while it has none.
+        words: why it stands there.
+    """
+
+    candidate: str
+    reference: str
+    base: Policy
+    stage: Stage = Stage.OBSERVING
+    share: float = 0.0
+    since: datetime | None = None
+    share_since: datetime | None = None
+    words: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ArmChoice:
     """A policy that was put in force.
@@ -304,6 +361,7 @@ class ArmChoice:
         reason: why, in the actor's words.
         settings: what the settings said at that time, as JSON. The choice holds until they say
             something else.
+        promotion: that it belongs to; whoever chooses arms himself ends one.
     """
 
     version: int
@@ -312,6 +370,7 @@ class ArmChoice:
     reason: str
     chosen_at: datetime
     settings: str
+    promotion: Promotion | None = None
 
 
 def write_policy(policy: Policy) -> dict[str, Any]:

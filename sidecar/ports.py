@@ -46,7 +46,7 @@ from sidecar.model import (
     VerdictRecord,
     VerifyEvent,
 )
-from sidecar.policy import ArmChoice
+from sidecar.policy import ArmChoice, Promotion
 
 
 class Part(Protocol):
@@ -831,6 +831,10 @@ class ArmsMeter(Protocol):
 
     def chosen(self, version: int) -> None:
         """A choice of arms came into force."""
+        ...
+
+    def promoted(self, promotion: Promotion | None) -> None:
+        """How far a promotion is; None: there is none."""
         ...
 
     def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:

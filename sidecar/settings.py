@@ -715,6 +715,36 @@ class ArmSettings(_Section):
         return self
 
 
+class GateSettings(_Section):
+    """When an arm may take over the events of another."""
+
+    candidate: str = ""
+    """Arm to promote from the start on; empty: none, until `sidecar ab promote` names one."""
+    acts: bool = False
+    """Give the candidate its share of the events, and take it back when something breaks; else the
+    gate only recommends."""
+    margin: float = Field(default=0.02, gt=0, lt=1)
+    """How much less often the candidate may be right: 0.02 is two points."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """Chance of promoting one that is worse by the margin or more, however often one looks."""
+    min_labelled: int = Field(default=300, ge=0)
+    """Labelled events about which both arms were asked, at least."""
+    max_p95_ratio: float = Field(default=1.2, gt=0)
+    """95th percentile of its latency over the reference's, at most."""
+    unparsable_allowance: float = Field(default=0.005, ge=0, lt=1)
+    """How much more often its answers may be no verdict."""
+    shares: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split)] = (0.01, 0.1, 0.5, 1.0)
+    """Of the events, step by step, growing up to 1; separated by commas."""
+    step_events: int = Field(default=50, ge=0)
+    """Events that the candidate answers at one share before it gets the next."""
+    every_s: float = Field(default=60.0, gt=0)
+    """Between two looks."""
+    shadow_share: float = Field(default=1.0, gt=0, le=1)
+    """Of the events, about which both arms are asked during a promotion."""
+    shadow_limit: int = Field(default=2, ge=1, le=256)
+    """Events about which the arm that does not answer is asked at the same time."""
+
+
 class AbSettings(_Section):
     """Which arm answers."""
 
@@ -731,6 +761,7 @@ class AbSettings(_Section):
     """Compared events to keep; the oldest go first, those that somebody labelled never."""
     keep_days: float = Field(default=90.0, gt=0)
     """How long to keep them."""
+    gate: GateSettings = GateSettings()
 
     @model_validator(mode="after")
     def _one_policy(self) -> Self:

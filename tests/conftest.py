@@ -1,6 +1,19 @@
 import os
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares servers when several processes run the tests: files, and vLLM's."""
+    for item in items:
+        folder = item.path.parent
+        group = folder if folder.name == "real_vllm" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(Path(__file__).parent))))
 
 
 @pytest.fixture(autouse=True)

@@ -196,9 +196,9 @@ def report(
 ) -> None:
     """Say what a comparison found: a page with its plots, Markdown, or JSON."""
     _need_extra()
-    from sidecar.ab.gate import GateRules
     from sidecar.ab.report.page import write_markdown
     from sidecar.ab.reporting import Wanted, make_report
+    from sidecar.ab.rules import GateRules
     from sidecar.ab.window import Window
 
     wanted = Wanted(

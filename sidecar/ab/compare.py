@@ -12,8 +12,9 @@ from sidecar.ab import words
 from sidecar.ab.columns import ArmColumns, Bools, Comparisons, Floats, Said, names_by_code
 from sidecar.ab.curves import curve_of
 from sidecar.ab.drift import Drift, watch
-from sidecar.ab.gate import GateEvidence, GateRules, GateState, look
+from sidecar.ab.gate import GateEvidence, look
 from sidecar.ab.latency import LatencyComparison, busy_seconds, compare_latency, percentiles
+from sidecar.ab.rules import GateRules
 from sidecar.ab.statistics import (
     ALPHA,
     Estimate,
@@ -40,6 +41,7 @@ from sidecar.ab.summary import (
     Summary,
 )
 from sidecar.errors import NotFound
+from sidecar.policy import Stage
 
 MOST_SLICES: Final = 100
 """Alert types and sensors that are listed, the largest first; all count in the correction."""
@@ -204,7 +206,6 @@ def _evidence(
         right=_right(events, reference, candidate, both),
         unparsable=PairedCounts.of(first.is_unparsable, second.is_unparsable, answered),
         p95_ratio=p95_ratio,
-        compared=int(both.sum()),
     )
 
 
@@ -238,7 +239,7 @@ def _slice(events: Comparisons, pair: PairSummary, name: str, chosen: Bools) -> 
 
 
 def _gate(evidence: GateEvidence, rules: GateRules) -> GateSummary:
-    _, decision = look(GateState(), evidence, replace(rules, acts=False))
+    decision = look(Stage.OBSERVING, 0.0, evidence, replace(rules, acts=False))
     return GateSummary(
         action="recommend" if decision.action == "recommend" else "wait",
         words=decision.words,

@@ -1,9 +1,9 @@
-"""`sidecar ab use`, `status`, `history`, `explain` and `label`: the arms of a running service.
+"""The arms of a running service: `sidecar ab use`, `promote`, `gate`, `status`, and so on.
 
 They work on the ledger's store, as the service does; it follows within a second.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from sidecar.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from sidecar.ab.promoting import Promoting
     from sidecar.core.arms import Arms
     from sidecar.core.choosing import Facts
     from sidecar.core.comparing import Comparing
@@ -125,6 +126,73 @@ def history(
     _output.print(table)
 
 
+def promote(
+    candidate: Annotated[str, typer.Argument(help="The arm that shall answer.")] = "",
+    *,
+    reference: Annotated[
+        str, typer.Option(help="The arm whose events it shall answer; by default the leading one.")
+    ] = "",
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End the promotion; what was before is in force again.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Compare an arm with the one that answers, until it may take over its events, or not.
+
+    With SIDECAR_AB__GATE__ACTS the service gives it its share step by step, and takes it back when
+    something breaks; else it only recommends. Exit status 2: refused, nothing changed.
+    """
+    from sidecar.ab.extra import require_extra
+
+    require_extra()
+    if bool(candidate) == stop:
+        raise SettingsError("Name the arm to promote, or give --stop.")
+
+    async def change() -> "ArmChoice":
+        async with _opened() as it:
+            by = of_command(reason)
+            if stop:
+                return await it.promoting.stop(by)
+            return await it.promoting.start(candidate, by, reference=reference)
+
+    choice = _run(change())
+    if as_json:
+        _print_json(_choice(choice))
+    else:
+        _output.print(f"Version {choice.version} is in force: {escape(_summary(choice))}.")
+
+
+def gate(as_json: AsJson = False) -> None:
+    """Tell where the promotion of an arm stands, and what the evidence says now."""
+    from sidecar.ab.extra import require_extra
+    from sidecar.doors.promotion import show_gate
+
+    require_extra()
+
+    async def look() -> Mapping[str, Any]:
+        async with _opened() as it:
+            return show_gate(it.promoting, await it.promoting.look())
+
+    found = _run(look())
+    if as_json:
+        _print_json(found)
+        return
+    promotion, looked = found["promotion"], found["look"]
+    if promotion is None:
+        _output.print("No arm is being promoted; `sidecar ab promote ARM` begins it.")
+        return
+    stage = promotion["stage"] if looked["stage"] == "observing" else looked["stage"]
+    names = f"{promotion['candidate']} for {promotion['reference']}"
+    _output.print(escape(f"{names}: {stage}, {promotion['share']:.0%} of the events."))
+    _output.print(escape(looked["words"]))
+    table = Table("condition", "holds", "")
+    for it in looked["checks"]:
+        holds = "broken" if it["breached"] else "yes" if it["passed"] else "not yet"
+        table.add_row(it["name"], holds, escape(it["words"]))
+    _output.print(table)
+
+
 def explain(
     event: Annotated[Path, typer.Argument(help="File with the event's JSON.", exists=True)],
     policy: Annotated[
@@ -200,6 +268,7 @@ class _Opened:
 
     arms: "Arms"
     comparing: "Comparing"
+    promoting: "Promoting"
     store: "Store"
 
 
@@ -208,7 +277,7 @@ async def _opened(settings: "Settings | None" = None) -> AsyncGenerator[_Opened]
     """Open the store of a service that may run."""
     from prometheus_client import CollectorRegistry
 
-    from sidecar.arms import build_routing
+    from sidecar.arms import build_promoting, build_routing
     from sidecar.core.arms import Arms
     from sidecar.core.comparing import Comparing
     from sidecar.core.plugins import load_plugins
@@ -226,7 +295,9 @@ async def _opened(settings: "Settings | None" = None) -> AsyncGenerator[_Opened]
     try:
         arms = Arms(Switchboard(routing), store.arm_log, clock, meter)
         await arms.follow()
-        yield _Opened(arms, Comparing(store.ledger, store.comparisons, clock, meter), store)
+        comparing = Comparing(store.ledger, store.comparisons, clock, meter)
+        promoting = build_promoting(settings.ab.gate, arms, store.comparisons, clock)
+        yield _Opened(arms, comparing, promoting, store)
     finally:
         for arm in routing.arms.values():
             await arm.backend.close()
@@ -283,6 +354,8 @@ def _summary(choice: "ArmChoice") -> str:
         return policy.sole
     count = len(policy.rules)
     shadow = f", shadow {policy.shadow.arm}" if policy.shadow else ""
+    if choice.promotion:
+        shadow += f", promotion of {choice.promotion.candidate}: {choice.promotion.stage.value}"
     rules = "1 rule" if count == 1 else f"{count} rules"
     return f"{rules} over {', '.join(policy.answering)}{shadow}"
 
@@ -301,4 +374,12 @@ def _run(work: "Coroutine[Any, Any, T]") -> T:
     return uvloop.run(work)
 
 
-COMMANDS: Final[tuple[Callable[..., None], ...]] = (use, status, history, explain, label)
+COMMANDS: Final[tuple[Callable[..., None], ...]] = (
+    use,
+    promote,
+    gate,
+    status,
+    history,
+    explain,
+    label,
+)

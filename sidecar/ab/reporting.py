@@ -13,12 +13,12 @@ import aiohttp
 
 from sidecar.ab.columns import tabulate
 from sidecar.ab.compare import summarise
-from sidecar.ab.gate import GateRules
 from sidecar.ab.journal import read_compared
 from sidecar.ab.offline import Offline, offline
 from sidecar.ab.recorded import of_record, read_events
 from sidecar.ab.report.examples import choose_disagreements, examples_of
 from sidecar.ab.report.page import Material, write_html
+from sidecar.ab.rules import GateRules
 from sidecar.ab.summary import ArmSummary, Summary
 from sidecar.ab.window import Window
 from sidecar.compared import ComparedEvent, Label

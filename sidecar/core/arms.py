@@ -21,7 +21,7 @@ from sidecar.errors import (
     VersionConflict,
     VlmError,
 )
-from sidecar.policy import ArmChoice, Policy, write_policy
+from sidecar.policy import ArmChoice, Policy, Promotion, write_policy
 from sidecar.ports import ArmLog, ArmsMeter, Clock
 
 SETTINGS: Final = "settings"
@@ -135,6 +135,7 @@ class Arms:
         *,
         version: int | None = None,
         force: bool = False,
+        promotion: Promotion | None = None,
     ) -> ArmChoice:
         """Put a policy in force, unless it is already. Events that were begun keep their arms.
 
@@ -143,6 +144,7 @@ class Arms:
             by: who chooses, and why; recorded with the choice.
             version: that the caller has seen in force; None does not care.
             force: take it although servers that would answer are away.
+            promotion: that it belongs to; without one, a promotion that is going on ends.
 
         Raises:
             InvalidRequest: it names an arm that is not there.
@@ -157,11 +159,13 @@ class Arms:
                 f"Version {latest.version} is in force, by {latest.actor} at "
                 f"{latest.chosen_at.isoformat()}, and not {version}. Look at it and choose again."
             )
-        if policy == latest.policy:
+        if (policy, promotion) == (latest.policy, latest.promotion):
             return latest
         await self._require_usable(policy, force=force)
         now = self._clock.now()
-        choice = ArmChoice(latest.version + 1, policy, by.actor, by.reason, now, latest.settings)
+        choice = ArmChoice(
+            latest.version + 1, policy, by.actor, by.reason, now, latest.settings, promotion
+        )
         entry = by.entry(now, "arms.choose", "arms", before=_shown(latest), after=_shown(choice))
         if not await self._log.append(choice, entry):
             raise VersionConflict(
@@ -280,7 +284,7 @@ async def _state(routing: Routing, arm: Arm) -> ArmState:
         problem=problem,
         answers=arm.name in routing.policy.answering,
         is_lead=arm is routing.lead,
-        is_shadow=shadow is not None and shadow.arm == arm.name,
+        is_shadow=shadow is not None and arm.name in shadow.arms,
         typical_s=arm.vitals.typical_s,
         endpoints=tuple(arm.vitals.endpoints),
     )

@@ -116,14 +116,14 @@ def choose(policy: Policy, facts: Facts) -> Plan:
     """Find the rule that fits an event, and the arms that it names."""
     index, rule = _first_fitting(policy, facts)
     name, use = "" if policy.sole else policy.name_of(index), rule.use
-    shadow = _shadow(policy, facts)
     match use:
         case Fixed():
             plan = Plan(name, f"{use.arm} answers all of these.", Mode.ONE, (use.arm,))
         case Weighted():
-            arm = deal(use.weights, facts.dealt_by, policy.salt)
+            dealt_by = facts.identity if use.by == "event" else facts.dealt_by
+            arm = deal(use.weights, dealt_by, policy.salt)
             why = (
-                f"{facts.dealt_by!r} falls to {arm}, which has {use.weights[arm]:g} of "
+                f"{dealt_by!r} falls to {arm}, which has {use.weights[arm]:g} of "
                 f"{sum(use.weights.values()):g}."
             )
             plan = Plan(name, why, Mode.ONE, (arm,))
@@ -145,7 +145,7 @@ def choose(policy: Policy, facts: Facts) -> Plan:
     return replace(
         plan,
         fallback=tuple(arm for arm in policy.fallback if arm not in asked),
-        shadow="" if shadow in asked else shadow,
+        shadow=next((arm for arm in _shadows(policy, facts) if arm not in asked), ""),
     )
 
 
@@ -221,12 +221,13 @@ def _first_fitting(policy: Policy, facts: Facts) -> tuple[int, Rule]:
     raise AssertionError  # the last rule fits everything
 
 
-def _shadow(policy: Policy, facts: Facts) -> str:
+def _shadows(policy: Policy, facts: Facts) -> tuple[str, ...]:
+    """Return the arms of which the first is asked that was not asked already."""
     shadow = policy.shadow
     if shadow is None or not fits(shadow.when, facts):
-        return ""
+        return ()
     is_drawn = draw(policy.salt, facts.identity, "shadow") < shadow.share
-    return shadow.arm if is_drawn else ""
+    return shadow.arms if is_drawn else ()
 
 
 def _priority(raw: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from sidecar.ab.extra import explain_extra
+from sidecar.ab.rules import GateRules
 from sidecar.ab.summary import Summary
 from sidecar.ab.window import Window
 from sidecar.compared import ComparedEvent
@@ -23,12 +24,15 @@ ReadsComparisons = Callable[[Window], AsyncIterator[ComparedEvent]]
 
 
 def comparisons_router(
-    read: ReadsComparisons, explain_missing: Callable[[], str] = explain_extra
+    read: ReadsComparisons,
+    rules: GateRules,
+    explain_missing: Callable[[], str] = explain_extra,
 ) -> APIRouter:
     """Build `GET /api/v1/ab/summary` and `GET /api/v1/ab/comparisons`.
 
     Args:
         read: where the comparisons are.
+        rules: of the promotion gate.
         explain_missing: returns "" when the statistics' libraries are installed, else a sentence.
     """
     refusals = _refusals(401, 403, 429, 500, 503)
@@ -48,7 +52,7 @@ def comparisons_router(
             raise ExtraMissing(problem)
         window = Window(since, until, sensor, alert_type)
         events = [event async for event in read(window)]
-        found = await asyncio.to_thread(_summarise, events, reference)
+        found = await asyncio.to_thread(_summarise, events, reference, rules)
         found.start = since.isoformat() if since else ""
         found.end = until.isoformat() if until else ""
         found.sensor, found.alertType = sensor, alert_type
@@ -68,12 +72,12 @@ def comparisons_router(
     return router
 
 
-def _summarise(events: list[ComparedEvent], reference: str) -> Summary:
+def _summarise(events: list[ComparedEvent], reference: str, rules: GateRules) -> Summary:
     """Build the summary, off the event loop; the first call loads the libraries."""
     from sidecar.ab.columns import tabulate
     from sidecar.ab.compare import summarise
 
-    return summarise(tabulate(events), reference)
+    return summarise(tabulate(events), reference, rules)
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

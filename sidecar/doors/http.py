@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from sidecar import __version__
+from sidecar.ab.promoting import Promoting
 from sidecar.contract.body import parse_json_object, validate
 from sidecar.contract.bridge import AlertRefusal, BridgeAlert, is_bridge_alert, refuse_alert
 from sidecar.contract.event import BehaviorBody, IncidentBody, OnDemandBody, Timestamp
@@ -47,6 +48,7 @@ from sidecar.doors.labels import labels_router
 from sidecar.doors.openai import openai_router
 from sidecar.doors.operators import Operators, operators_router
 from sidecar.doors.paging import Cursor, PageSize
+from sidecar.doors.promotion import promotion_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.refusals import json_answer, translate_errors, write_refusal
 from sidecar.doors.review import Review, review_router
@@ -88,6 +90,7 @@ class Faces:
         comparing: what arms said about single events.
         comparisons: the same for all that are chosen.
         operators: what the page for operators shows and does.
+        promoting: takes an arm to the events of another.
         access: who may call.
     """
 
@@ -103,6 +106,7 @@ class Faces:
     comparing: Comparing
     comparisons: ReadsComparisons
     operators: Operators
+    promoting: Promoting
     access: HttpAccess
 
 
@@ -130,7 +134,8 @@ def create_http_app(
     )
     app.include_router(_submission_router(service, http))
     app.include_router(labels_router(faces.comparing, REFUSALS))
-    app.include_router(comparisons_router(faces.comparisons))
+    app.include_router(comparisons_router(faces.comparisons, faces.promoting.rules))
+    app.include_router(promotion_router(faces.promoting, REFUSALS))
     app.include_router(arms_router(faces.arms, REFUSALS))
     app.include_router(operators_router(faces.operators, REFUSALS))
     app.include_router(_verdict_router(service))

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sidecar.model import ArmAnswer, LeftOut, Outcome
 from sidecar.observe.metrics import SECONDS
+from sidecar.policy import Promotion
 
 SPARED: Final = ("full", "busy", "down", "no_media", "failed")
 """Why a shadow is not asked: its places are taken; those of events are; its servers are down; the
@@ -58,6 +59,18 @@ class PrometheusArmsMeter:
         self._labels = Counter("sidecar_ab_labels", "Labels by people.", registry=registry)
         self._version = Gauge(
             "sidecar_ab_choice_version", "Version of the choice in force.", registry=registry
+        )
+        self._share = Gauge(
+            "sidecar_ab_promotion_share",
+            "Share of the events that an arm is given which is being promoted.",
+            ["arm"],
+            registry=registry,
+        )
+        self._stage = Gauge(
+            "sidecar_ab_promotion_stage",
+            "1 for how far the promotion of an arm is.",
+            ["arm", "stage"],
+            registry=registry,
         )
         self._in_flight = Gauge(
             "sidecar_ab_endpoint_in_flight",
@@ -113,6 +126,14 @@ class PrometheusArmsMeter:
     def chosen(self, version: int) -> None:
         """Tell the version in force."""
         self._version.set(version)
+
+    def promoted(self, promotion: Promotion | None) -> None:
+        """Tell how far a promotion is, and nothing of earlier ones."""
+        self._share.clear()
+        self._stage.clear()
+        if promotion is not None:
+            self._share.labels(promotion.candidate).set(promotion.share)
+            self._stage.labels(promotion.candidate, promotion.stage.value).set(1)
 
     def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
         """Set the levels of an endpoint."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sidecar.audit import AuditEntry
 from sidecar.model import ArmAnswer, DeadLetter, Drop, LeftOut, OutboxEntry
-from sidecar.policy import ArmChoice
+from sidecar.policy import ArmChoice, Promotion
 
 
 class FrozenClock:
@@ -193,6 +193,9 @@ class NullArmsMeter:
         """Ignore it."""
 
     def chosen(self, version: int) -> None:
+        """Ignore it."""
+
+    def promoted(self, promotion: Promotion | None) -> None:
         """Ignore it."""
 
     def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:

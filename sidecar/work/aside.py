@@ -103,10 +103,10 @@ class Aside:
         """Let the shadow look at an event, if there is room."""
         routing = self._switchboard.current
         shadow = routing.policy.shadow
-        if shadow is None or shadow.arm != look.shadow:  # another policy since
+        if shadow is None or look.shadow not in shadow.arms:  # another policy since
             return
         reason = ""
-        if routing.arms[shadow.arm].vitals.is_down:
+        if routing.arms[look.shadow].vitals.is_down:
             reason = "down"
         elif len(self._shadows) >= shadow.limit:
             reason = "full"

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from sidecar.ab.extra import explain_extra
 from sidecar.ab.reporting import Wanted, make_report
+from sidecar.ab.rules import GateRules
 from sidecar.ab.summary import Summary
 from sidecar.ab.window import Window
 from sidecar.compared import ComparedEvent
@@ -34,7 +35,7 @@ async def read(window: Window) -> AsyncIterator[ComparedEvent]:
 @pytest.fixture
 def app() -> FastAPI:
     app = FastAPI()
-    app.include_router(comparisons_router(read))
+    app.include_router(comparisons_router(read, GateRules()))
     return app
 
 
@@ -90,7 +91,9 @@ def test_times_need_a_zone(http: TestClient, asked: dict[str, str]) -> None:
 def test_without_the_extra_the_summary_says_how_to_get_it() -> None:
     """Compared events are listed all the same."""
     app = FastAPI()
-    app.include_router(comparisons_router(read, lambda: "pip install 'vss-vlm-sidecar[ab]'"))
+    app.include_router(
+        comparisons_router(read, GateRules(), lambda: "pip install 'vss-vlm-sidecar[ab]'")
+    )
     with TestClient(app) as http:
         with pytest.raises(ExtraMissing, match=r"vss-vlm-sidecar\[ab\]"):
             http.get("/api/v1/ab/summary")

@@ -5,25 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.ab.gate import (
-    Action,
-    GateDecision,
-    GateEvidence,
-    GateRules,
-    GateState,
-    Stage,
-    look,
-)
+from sidecar.ab.gate import Action, GateDecision, GateEvidence, look
+from sidecar.ab.rules import GateRules
 from sidecar.ab.statistics import UNKNOWN, Estimate, PairedCounts
+from sidecar.arms import gate_rules
 from sidecar.errors import SettingsError
+from sidecar.policy import Stage
+from sidecar.settings import GateSettings
 
 GOOD = GateEvidence(
     right=PairedCounts(1700, 40, 60, 200),
     unparsable=PairedCounts(0, 4, 4, 1992),
     p95_ratio=Estimate(1.1, 1.0, 1.15, 2000),
-    compared=2000,
 )
 ACTING = GateRules(acts=True, step_events=100)
+OBSERVING = Stage.OBSERVING
 
 
 def _failed(decision: GateDecision) -> list[str]:
@@ -32,20 +28,19 @@ def _failed(decision: GateDecision) -> list[str]:
 
 def test_a_good_candidate_is_recommended_and_nothing_is_done() -> None:
     """The default: somebody decides."""
-    state, decision = look(GateState(), GOOD, GateRules())
+    decision = look(OBSERVING, 0.0, GOOD, GateRules())
 
-    assert (Stage.RECOMMENDED, 0.0) == (state.stage, state.share)
+    assert (Stage.RECOMMENDED, 0.0) == (decision.stage, decision.share)
     assert Action.RECOMMEND is decision.action
     assert re.search(r"right at most 0\.\d points less often", decision.words)
 
 
 def test_a_recommendation_ends_when_the_evidence_does() -> None:
     """It was slow since."""
-    state, _ = look(GateState(), GOOD, GateRules())
     slow = replace(GOOD, p95_ratio=Estimate(1.4, 1.3, 1.5, 2000))
-    state, decision = look(state, slow, GateRules())
+    decision = look(Stage.RECOMMENDED, 0.0, slow, GateRules())
 
-    assert (Stage.OBSERVING, Action.WAIT) == (state.stage, decision.action)
+    assert (OBSERVING, Action.WAIT) == (decision.stage, decision.action)
     assert ["latency"] == _failed(decision)
     assert "1.40 times" in decision.words
 
@@ -67,80 +62,79 @@ def test_each_condition_alone_holds_a_candidate_back(
     changed: dict[str, object], failed: list[str]
 ) -> None:
     """And the decision says which, in words."""
-    state, decision = look(GateState(), replace(GOOD, **changed), ACTING)  # type: ignore[arg-type]
+    decision = look(OBSERVING, 0.0, replace(GOOD, **changed), ACTING)  # type: ignore[arg-type]
 
-    assert (Stage.OBSERVING, Action.WAIT, 0.0) == (state.stage, decision.action, decision.share)
+    assert (OBSERVING, Action.WAIT, 0.0) == (decision.stage, decision.action, decision.share)
     assert failed == _failed(decision)
     assert all(check.words in decision.words for check in decision.checks if not check.passed)
 
 
 def test_an_acting_gate_goes_up_step_by_step() -> None:
-    """1, 10, 50, 100 %: a step needs so many events since the one before."""
-    state, evidence, shares = GateState(), GOOD, []
-    for compared in range(2000, 2800, 50):
-        evidence = replace(evidence, compared=compared)
-        state, decision = look(state, evidence, ACTING)
-        shares.append((decision.action, decision.share))
+    """1, 10, 50, 100 %: a step needs so many events that the candidate answered at its share."""
+    stage, share, steps = OBSERVING, 0.0, []
+    for at_share in (0, 99, 100, 40, 100, 100, 100):
+        decision = look(stage, share, replace(GOOD, at_share=at_share), ACTING)
+        stage, share = decision.stage, decision.share
+        steps.append((decision.action, share))
 
-    advances = [share for action, share in shares if action is Action.ADVANCE]
-    assert [0.01, 0.1, 0.5, 1.0] == advances
-    assert (Action.WAIT, 0.01) == shares[1]
-    assert (Stage.PROMOTED, 1.0) == (state.stage, state.share)
+    wait, advance = Action.WAIT, Action.ADVANCE
+    assert [
+        (advance, 0.01),
+        (wait, 0.01),
+        (advance, 0.1),
+        (wait, 0.1),
+        (advance, 0.5),
+        (advance, 1.0),
+        (wait, 1.0),
+    ] == steps
+    assert Stage.PROMOTED is stage
 
 
 @pytest.mark.parametrize(
     ("changed", "word"),
     [
-        ({"right": PairedCounts(1800, 180, 65, 255)}, "right less often"),
+        ({"right": PairedCounts(100, 80, 5, 55)}, "right less often"),
         ({"p95_ratio": Estimate(1.5, 1.3, 1.7, 2000)}, "95th percentile"),
         ({"unparsable": PairedCounts(0, 4, 64, 2232)}, "no verdict"),
     ],
 )
-@pytest.mark.parametrize("until", [1, 4])
+@pytest.mark.parametrize(("stage", "share"), [(Stage.CANARY, 0.1), (Stage.PROMOTED, 1.0)])
 def test_a_breach_takes_the_candidate_back_at_any_share(
-    changed: dict[str, object], word: str, until: int
+    changed: dict[str, object], word: str, stage: Stage, share: float
 ) -> None:
     """During the canary, and after all events were the candidate's."""
-    state, evidence = GateState(), GOOD
-    for step in range(until):
-        evidence = replace(evidence, compared=2000 + 100 * step)
-        state, _ = look(state, evidence, ACTING)
-    broken = replace(evidence, compared=3000, **changed)  # type: ignore[arg-type]
-    state, decision = look(state, broken, ACTING)
+    broken = replace(GOOD, at_share=1000, **changed)  # type: ignore[arg-type]
+    decision = look(stage, share, broken, ACTING)
 
-    assert (Stage.ROLLED_BACK, 0.0) == (state.stage, state.share)
-    assert (Action.ROLL_BACK, 0.0) == (decision.action, decision.share)
-    assert word in decision.words
-
-
-def test_what_breaks_a_canary_is_judged_on_what_came_after_it_began() -> None:
-    """1,000 good events before do not outweigh 100 bad ones since; before, the same are fine."""
-    state, _ = look(GateState(), GOOD, ACTING)
-    since = replace(GOOD, right=PairedCounts(1740, 100, 60, 200), compared=2100)
-    fresh, _ = look(GateState(), since, ACTING)
-    state, decision = look(state, since, ACTING)
-
-    assert Stage.OBSERVING is fresh.stage
+    assert (Stage.ROLLED_BACK, 0.0) == (decision.stage, decision.share)
     assert Action.ROLL_BACK is decision.action
+    assert word in decision.words
+    assert f"{share:.0%}" in decision.words
+
+
+def test_a_canary_without_labels_yet_goes_on() -> None:
+    """What is not known breaks nothing, and the share grows by events answered."""
+    decision = look(Stage.CANARY, 0.01, GateEvidence(at_share=20), ACTING)
+
+    assert (Stage.CANARY, Action.WAIT) == (decision.stage, decision.action)
+    assert "20 of 100 events" in decision.words
 
 
 def test_a_rolled_back_candidate_stays_back() -> None:
     """Good evidence does not start it again by itself."""
-    back = GateState(stage=Stage.ROLLED_BACK)
-    state, decision = look(back, GOOD, ACTING)
+    decision = look(Stage.ROLLED_BACK, 0.0, GOOD, ACTING)
 
-    assert back == state
-    assert (Action.WAIT, 0.0) == (decision.action, decision.share)
+    assert (Stage.ROLLED_BACK, Action.WAIT, 0.0) == (
+        decision.stage,
+        decision.action,
+        decision.share,
+    )
     assert "start a new promotion" in decision.words
 
 
-def test_labels_that_change_later_do_no_harm() -> None:
-    """Counts that fall below those at the canary's beginning are taken for none."""
-    state, _ = look(GateState(), GOOD, ACTING)
-    fewer = replace(GOOD, right=PairedCounts(10, 0, 0, 0), compared=2050)
-    state, decision = look(state, fewer, ACTING)
-
-    assert (Stage.CANARY, Action.WAIT) == (state.stage, decision.action)
+def test_the_settings_say_what_the_rules_say() -> None:
+    """Report, service and gate have the same defaults."""
+    assert GateRules() == gate_rules(GateSettings())
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sidecar.ab.gate import Action, GateEvidence, GateRules, GateState, look
+from sidecar.ab.gate import Action, GateEvidence, look
+from sidecar.ab.rules import GateRules
 from sidecar.ab.sequential import log_evidence, lower_bound
 from sidecar.ab.statistics import Estimate, PairedCounts
+from sidecar.policy import Stage
 
 MARGIN = 0.02
 RULES = GateRules(margin=MARGIN, min_labelled=100)
@@ -101,7 +103,7 @@ def _recommends(counts: Counts) -> bool:
         unparsable=PairedCounts(0, 0, 0, worse + equal + better),
         p95_ratio=Estimate(1.0, 0.9, 1.1, 100),
     )
-    return look(GateState(), evidence, RULES)[1].action is Action.RECOMMEND
+    return look(Stage.OBSERVING, 0.0, evidence, RULES).action is Action.RECOMMEND
 
 
 def test_the_lower_bound_stays_below_the_truth_at_all_looks_in_95_of_100_runs() -> None:
