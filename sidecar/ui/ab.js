@@ -3,7 +3,8 @@
 import { get, maybe, put, query } from "./api.js";
 import { duration, estimate, fill, h, moment, plural, said } from "./dom.js";
 import { showSummary, signed } from "./disagreements.js";
-import { confirm, empty, facts, intervals, jsonBlock, problem, table, toast } from "./parts.js";
+import { confirm, empty, facts, intervals, problem, table, toast } from "./parts.js";
+import { checks, firstSentence, showGate } from "./gate.js";
 import { armsOf, policyWords } from "./policy.js";
 
 const HISTORY = 10;
@@ -197,7 +198,7 @@ class Arms {
     fill(this.gate, heading, h("p", { class: "muted" }, "Loading…"));
     try {
       const [summary, gate] = await Promise.all([get("ab/summary"), maybe("ab/gate")]);
-      fill(this.gate, heading, gate ? gateState(gate) : null, compared(summary));
+      fill(this.gate, heading, gate ? showGate(gate, this.current, { may: this.context.may, changed: () => this.load() }) : null, compared(summary));
     } catch (error) {
       fill(this.gate, heading, problem(error));
     }
@@ -207,25 +208,6 @@ class Arms {
 function role(arm) {
   const words = [arm.lead ? "leads" : arm.answers ? "answers" : "", arm.shadow ? "shadow" : ""].filter(Boolean);
   return words.length ? words.map((it) => h("span", { class: "chip" }, it)) : h("span", { class: "chip is-quiet" }, "not asked");
-}
-
-/** Show the promotion gate in its own words; numbers follow as they are. */
-function gateState(gate) {
-  const words = [gate.words ?? gate.state ?? []].flat();
-  const rest = Object.fromEntries(Object.entries(gate).filter(([name]) => !["words", "status", "checks"].includes(name)));
-  return h(
-    "div",
-    { class: "gate" },
-    h("h3", {}, "Promotion gate"),
-    words.map((it) => h("p", {}, said(it))),
-    checks(gate.checks ?? []),
-    h("details", {}, h("summary", {}, "Its numbers"), jsonBlock(rest)),
-  );
-}
-
-function checks(found) {
-  if (!found.length) return null;
-  return h("ul", { class: "plain checks" }, found.map((it) => h("li", {}, h("span", { class: `state is-${it.breached ? "bad" : it.passed ? "ok" : "waiting"}` }, it.breached ? "Breached" : it.passed ? "Met" : "Open"), " ", said(it.words || it.name))));
 }
 
 function compared(summary) {
@@ -263,11 +245,6 @@ function compared(summary) {
     h("h3", {}, "By labels"),
     showSummary(summary),
   ];
-}
-
-/** Its conditions follow in a list, so that the rest of its words would say them twice. */
-function firstSentence({ words, checks: found }) {
-  return found.length ? words.split(/(?<=\.) /)[0] : words;
 }
 
 function badgeOf(gate) {

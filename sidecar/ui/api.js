@@ -37,6 +37,11 @@ export function enc(identity) {
   return encodeURIComponent(identity);
 }
 
+/** Say why something is changed. Headers carry bytes: what is beyond Latin-1 goes as its UTF-8. */
+export function because(reason) {
+  return reason ? { "X-Sidecar-Reason": String.fromCharCode(...new TextEncoder().encode(reason)) } : {};
+}
+
 export function query(values) {
   const wanted = Object.entries(values).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   return wanted.length ? `?${new URLSearchParams(wanted)}` : "";

@@ -1,6 +1,6 @@
 // The prompts of alert types: edit, try on past events, publish, go back.
 
-import { enc, get, lines, pageAddress, post, put } from "./api.js";
+import { because, enc, get, lines, pageAddress, post, put } from "./api.js";
 import { fill, h, moment, plural, said } from "./dom.js";
 import { showDiff } from "./diff.js";
 import { badge, card, confirm, empty, problem, table, toast } from "./parts.js";
@@ -95,7 +95,7 @@ class Editor {
       action: "Publish",
     });
     if (reason === null) return;
-    const headers = { "If-Match": `"${this.current.version}"`, "X-Sidecar-Reason": encodeReason(reason) };
+    const headers = { "If-Match": `"${this.current.version}"`, ...because(reason) };
     await this.after(put(this.path, this.text(), { headers }), "is in force");
   }
 
@@ -106,7 +106,7 @@ class Editor {
       action: "Roll back",
     });
     if (reason === null) return;
-    const headers = { "If-Match": `"${this.current.version}"`, "X-Sidecar-Reason": encodeReason(reason) };
+    const headers = { "If-Match": `"${this.current.version}"`, ...because(reason) };
     await this.after(post(`${this.path}/rollback`, { version: version.version }, { headers }), "is in force");
   }
 
@@ -180,11 +180,6 @@ async function editsOf(alertType) {
   const { entries } = await get("audit?limit=1000");
   const own = entries.filter((it) => it.action.startsWith("alert_config.") && it.target === alertType && it.after);
   return new Map(own.map((it) => [it.after.version, it]));
-}
-
-/** Headers carry bytes: what is beyond Latin-1 goes as its UTF-8. */
-function encodeReason(reason) {
-  return String.fromCharCode(...new TextEncoder().encode(reason));
 }
 
 function tally(summary) {

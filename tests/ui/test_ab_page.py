@@ -55,3 +55,23 @@ async def test_a_policy_that_makes_no_sense_is_refused_in_words(window: Window) 
     await page.keyboard.press("Enter")
 
     await expect(page.locator(".problem")).to_contain_text("nobody")
+
+
+async def test_an_arm_is_promoted_and_the_promotion_ended(window: Window, scene: Scene) -> None:
+    """The gate says where it stands in words and in steps; ending it restores what was."""
+    page = await window.settled("/ab")
+    _, before = await scene.service.get("/api/v1/arms")
+    await page.get_by_role("button", name="Promote…").press("Enter")
+    await page.keyboard.type("it looks good")
+    await page.keyboard.press("Enter")
+    gate = page.locator(".gate", has_text="cosmos3-nano in the place of reason2")
+    await expect(gate.locator("[aria-current=step]")).to_have_text("Observing")
+    _, during = await scene.service.get("/api/v1/ab/gate")
+
+    await page.get_by_role("button", name="End the promotion…").press("Enter")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main")).to_contain_text("No arm is being promoted.")
+    _, after = await scene.service.get("/api/v1/arms")
+
+    assert "cosmos3-nano" == during["promotion"]["candidate"]
+    assert before["policy"] == after["policy"]
