@@ -344,7 +344,7 @@ def build(settings: Settings) -> App:
         reading["door websocket"] = websocket
     parts.update(reading)
     operators = build_operators(
-        settings, service, ab.comparing, verifier, frames, plugins.functions
+        settings, service, ab.comparing, verifier, frames, plugins.functions, outbox.notify
     )
     faces = Faces(
         realtime=realtime.api,

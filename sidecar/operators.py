@@ -52,6 +52,7 @@ def build_operators(
     verifier: Verifier,
     frames: FrameStore,
     parsers: Collection[str],
+    to_deliver: Callable[[], None],
 ) -> Operators:
     """Make what the routes for operators ask.
 
@@ -62,6 +63,7 @@ def build_operators(
         verifier: finds and shows their media.
         frames: keeps what models saw.
         parsers: names of the custom parsers.
+        to_deliver: called when there is something to deliver.
     """
     clips = PastClips(service.intake, service.prompts, verifier.clips)
     trials = Trials(
@@ -89,4 +91,6 @@ def build_operators(
         prompts=service.prompts,
         prompt_trials=PromptTrials(trials, comparing.store),
         parsers=parsers,
+        ledger=service.ledger,
+        to_deliver=to_deliver,
     )

@@ -415,8 +415,8 @@ class Ledger(Part, Protocol):
         """Schedule the next delivery, or make the entry a dead letter when `retry_at` is None."""
         ...
 
-    async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
-        """List deliveries that were given up, oldest first."""
+    async def dead_letters(self, *, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        """List deliveries that were given up, oldest first, with an id above `after`."""
         ...
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:

@@ -1,6 +1,6 @@
 """Routes for the page on which operators look and decide. Other clients may use them as well."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,13 @@ from sidecar.core.prompt_trials import PromptTrials
 from sidecar.core.provenance import Provenances
 from sidecar.core.trials import Trials
 from sidecar.doors.clip import add_clip_route
+from sidecar.doors.dead_letters import add_dead_letter_routes
 from sidecar.doors.frames import add_frame_routes
 from sidecar.doors.json_body import StrictJsonRoute
 from sidecar.doors.prompts import add_prompt_routes
 from sidecar.doors.provenance import add_provenance_route
 from sidecar.doors.trials import add_trial_route
-from sidecar.ports import MediaTypes, PromptBook
+from sidecar.ports import Ledger, MediaTypes, PromptBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Operators:
         prompts: of the alert types.
         prompt_trials: try others.
         parsers: names of the custom parsers that alert types may ask for.
+        ledger: has the dead letters.
+        to_deliver: called when there is something to deliver.
     """
 
     provenances: Provenances
@@ -43,6 +46,8 @@ class Operators:
     prompts: PromptBook
     prompt_trials: PromptTrials
     parsers: Collection[str]
+    ledger: Ledger
+    to_deliver: Callable[[], None]
 
 
 def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]]) -> APIRouter:
@@ -58,4 +63,5 @@ def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]])
     add_clip_route(router, face.loans, face.media_types)
     add_trial_route(router, face.trials)
     add_prompt_routes(router, face.prompts, face.prompt_trials, face.parsers)
+    add_dead_letter_routes(router, face.ledger, face.to_deliver)
     return router

@@ -523,8 +523,9 @@ function op.journey(seq)
   return found
 end
 
-function op.dead_letters(limit)
-  return stored_entries(call('ZRANGE', key_of('dead'), 0, limit - 1))
+function op.dead_letters(after, limit)
+  return stored_entries(
+    call('ZRANGEBYSCORE', key_of('dead'), '(' .. after, '+inf', 'LIMIT', 0, limit))
 end
 
 function op.dead_ids()

@@ -259,9 +259,10 @@ class RedisLedger:
         next_at = "" if retry_at is None else to_microseconds(retry_at)
         await self._store.write("mark_failed", self._me, _entry_id(entry.id), error, next_at)
 
-    async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
-        """List deliveries that were given up, oldest first."""
-        return [to_outbox_entry(row) for row in await self._store.read("dead_letters", limit)]
+    async def dead_letters(self, *, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        """List deliveries that were given up, oldest first, with an id above `after`."""
+        rows = await self._store.read("dead_letters", after, limit)
+        return [to_outbox_entry(row) for row in rows]
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many.

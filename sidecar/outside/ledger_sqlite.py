@@ -99,10 +99,10 @@ SELECT_DELIVERIES: Final = """
     SELECT sink, attempts, last_error, dead FROM outbox INDEXED BY outbox_of_verdict
     WHERE seq = ? ORDER BY id
 """
-_SELECT_DEAD: Final = """
+SELECT_DEAD: Final = """
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
-    FROM outbox INDEXED BY outbox_dead JOIN verdicts USING (seq)
-    WHERE dead = 1 ORDER BY outbox.id LIMIT ?
+    FROM outbox INDEXED BY outbox_dead CROSS JOIN verdicts USING (seq)
+    WHERE dead = 1 AND outbox.id > ? ORDER BY outbox.id LIMIT ?
 """
 
 
@@ -239,9 +239,9 @@ class SqliteLedger:
         next_at = None if retry_at is None else to_microseconds(retry_at)
         await self._db.write(partial(_fail, entry, error, next_at))
 
-    async def dead_letters(self, *, limit: int) -> Sequence[OutboxEntry]:
-        """List deliveries that were given up, oldest first."""
-        return await self._db.read(_fetch(_SELECT_DEAD, (limit,), to_entry))
+    async def dead_letters(self, *, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
+        """List deliveries that were given up, oldest first, with an id above `after`."""
+        return await self._db.read(_fetch(SELECT_DEAD, (after, limit), to_entry))
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many."""

@@ -530,3 +530,21 @@ async def test_the_journey_of_a_verdict_is_told(ledger: Ledger, clock: FrozenClo
         Delivery("c", DeliveryState.WAITING),
     ) == found.deliveries
     assert Journey() == await ledger.journey(record.seq + 1)
+
+
+async def test_dead_letters_come_in_pages(ledger: Ledger, clock: FrozenClock) -> None:
+    """The oldest first, none twice, whatever becomes of others meanwhile."""
+    for number in range(5):
+        await ledger.accept(an_event(f"key-{number}"))
+        await decide(ledger, f"key-{number}", "sink")
+    for entry in await ledger.due("sink", clock.now(), 10):
+        await ledger.mark_failed(entry, "no", None)
+    first = await ledger.dead_letters(limit=2)
+    await ledger.replay([first[0].id])
+    second = await ledger.dead_letters(limit=2, after=first[-1].id)
+    rest = await ledger.dead_letters(limit=2, after=second[-1].id)
+
+    assert [f"key-{number}" for number in range(5)] == [
+        entry.record.key for entry in (*first, *second, *rest)
+    ]
+    assert 4 == len(await ledger.dead_letters(limit=9))

@@ -19,7 +19,12 @@ from ledger_samples import T0, a_record, an_event, take
 
 from sidecar.errors import SettingsError, StoreUnavailable
 from sidecar.model import Outcome, VerdictFilter
-from sidecar.outside.ledger_sqlite import SqliteLedger, build_query
+from sidecar.outside.ledger_sqlite import (
+    SELECT_DEAD,
+    SELECT_DELIVERIES,
+    SqliteLedger,
+    build_query,
+)
 from sidecar.outside.sqlite import (
     SCHEMA_VERSION,
     Database,
@@ -334,6 +339,24 @@ async def test_queries_search_an_index(db: Database, wanted: VerdictFilter, inde
     assert not any(step.startswith("SCAN verdicts") for step in steps)
     if wanted != VerdictFilter():
         assert "COVERING INDEX" in steps[1]
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "step"),
+    [
+        (SELECT_DEAD, (7, 5), "SEARCH outbox USING INDEX outbox_dead (id>?)"),
+        (SELECT_DELIVERIES, (7,), "SEARCH outbox USING INDEX outbox_of_verdict (seq=?)"),
+    ],
+)
+async def test_deliveries_are_found_by_an_index(
+    db: Database, sql: str, values: tuple[int, ...], step: str
+) -> None:
+    """However many others there are, and nothing is sorted."""
+    explain = f"EXPLAIN QUERY PLAN {sql}"
+    plan = await db.read(lambda c: [row["detail"] for row in c.execute(explain, values)])
+
+    assert step == plan[0]
+    assert not any("SCAN" in it or "TEMP B-TREE" in it for it in plan)
 
 
 @pytest.mark.parametrize(
