@@ -15,6 +15,7 @@ PAGES: Final = {
     "disagreements": "/disagreements",
     "ab": "/ab",
     "prompts": "/prompts/tailgating",
+    "system": "/system",
 }
 """Every page, by a name for its pictures."""
 
