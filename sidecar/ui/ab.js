@@ -3,7 +3,7 @@
 import { get, maybe, put, query } from "./api.js";
 import { duration, estimate, fill, h, moment, plural, said } from "./dom.js";
 import { showSummary, signed } from "./disagreements.js";
-import { confirm, empty, facts, intervals, problem, table, toast } from "./parts.js";
+import { confirm, empty, facts, intervals, keepingFocus, problem, table, toast } from "./parts.js";
 import { checks, firstSentence, showGate } from "./gate.js";
 import { armsOf, policyWords } from "./policy.js";
 
@@ -169,7 +169,7 @@ class Arms {
   async send(body) {
     const found = await put("arms", body);
     toast(`Version ${found.version} is in force.`);
-    await this.load();
+    await keepingFocus(this.now, () => this.load());
   }
 
   showPast({ choices }) {

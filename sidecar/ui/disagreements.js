@@ -4,7 +4,7 @@ import { del, enc, get, put, query } from "./api.js";
 import { estimate, fill, h, moment, plural, said } from "./dom.js";
 import { sideBySide } from "./compare.js";
 import { onKey } from "./keys.js";
-import { card, empty, failed, intervals, problem, toast } from "./parts.js";
+import { card, empty, failed, intervals, keepingFocus, problem, toast } from "./parts.js";
 import { truthWords } from "./verdict.js";
 import { viewer } from "./viewer.js";
 
@@ -128,7 +128,7 @@ class Queue {
       const means = meaning(choice, this.pair);
       return h(
         "button",
-        { class: "button choice", disabled: !means, onclick: () => this.choose(choice) },
+        { class: "button choice", "data-focus": choice, disabled: !means, onclick: () => this.choose(choice) },
         h("span", {}, h("kbd", { "aria-hidden": "true" }, key), " ", words),
         h("small", {}, means ? truthWords(means.truth) : "gave no verdict"),
       );
@@ -140,13 +140,13 @@ class Queue {
       button("left", "1", "Left right"),
       button("right", "2", "Right right"),
       button("both", "3", "Both wrong"),
-      h("button", { class: "button choice", onclick: () => this.skip() }, h("span", {}, h("kbd", { "aria-hidden": "true" }, "s"), " Skip"), h("small", {}, "comes again next time")),
+      h("button", { class: "button choice", "data-focus": "skip", onclick: () => this.skip() }, h("span", {}, h("kbd", { "aria-hidden": "true" }, "s"), " Skip"), h("small", {}, "comes again next time")),
       this.undoButton(),
     );
   }
 
   undoButton() {
-    return h("button", { class: "button choice", disabled: !this.done.length, onclick: () => this.undo() }, h("span", {}, h("kbd", { "aria-hidden": "true" }, "u"), " Undo"), h("small", {}, this.done.length ? "the last one" : "nothing yet"));
+    return h("button", { class: "button choice", "data-focus": "undo", disabled: !this.done.length, onclick: () => this.undo() }, h("span", {}, h("kbd", { "aria-hidden": "true" }, "u"), " Undo"), h("small", {}, this.done.length ? "the last one" : "nothing yet"));
   }
 
   async choose(choice) {
@@ -190,7 +190,7 @@ class Queue {
     this.isBusy = true;
     try {
       await act();
-      await this.show();
+      await keepingFocus(this.place, () => this.show());
       this.isBusy = false;
       await this.sum();
     } catch (error) {

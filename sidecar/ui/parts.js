@@ -135,6 +135,23 @@ export function confirm({ title, words, action, wantsReason = true, isDangerous 
   });
 }
 
+/**
+ * Build a part of a page anew, and give the focus back to the control that had it.
+ *
+ * Controls are found again by their `data-focus`; else the part itself gets the focus, so that
+ * whoever works by keys goes on from there.
+ */
+export async function keepingFocus(place, build) {
+  const focused = document.activeElement;
+  const hadFocus = place.contains(focused) || focused === document.body;
+  const name = focused?.dataset?.focus;
+  await build();
+  if (!hadFocus || place.contains(document.activeElement)) return;
+  const again = name && place.querySelector(`[data-focus="${CSS.escape(name)}"]:not([disabled])`);
+  if (!again) place.setAttribute("tabindex", "-1");
+  (again || place).focus({ preventScroll: true });
+}
+
 /** Copy a text, and say so. */
 export async function copy(text) {
   try {

@@ -3,7 +3,7 @@
 import { because, enc, get, lines, pageAddress, post, put } from "./api.js";
 import { fill, h, moment, plural, said } from "./dom.js";
 import { showDiff } from "./diff.js";
-import { badge, card, confirm, empty, problem, table, toast } from "./parts.js";
+import { badge, card, confirm, empty, keepingFocus, problem, table, toast } from "./parts.js";
 
 const FIELDS = [
   ["user", "Prompt", 7],
@@ -114,7 +114,7 @@ class Editor {
     try {
       const found = await change;
       toast(`Version ${found.version} ${words}.`);
-      await this.load();
+      await keepingFocus(this.place, () => this.load());
     } catch (error) {
       fill(this.change, problem(error));
     }

@@ -2,7 +2,7 @@
 
 import { because, enc, get, post, query } from "./api.js";
 import { duration, fill, h, moment, plural, said, span } from "./dom.js";
-import { badge, card, confirm, empty, facts, failed, problem, table, toast } from "./parts.js";
+import { badge, card, confirm, empty, facts, failed, keepingFocus, problem, table, toast } from "./parts.js";
 
 const PAGE = 20;
 const EVERY_MS = 5000;
@@ -58,7 +58,7 @@ class DeadLetters {
     try {
       await post(`dead-letters/${letter.id}/replay`, undefined, { headers: because(reason) });
       toast("It is being delivered.");
-      await this.load();
+      await keepingFocus(this.place, () => this.load());
     } catch (error) {
       failed(error);
       await this.load().catch(failed);

@@ -4,7 +4,7 @@ import { enc, get, maybe, post, put, del } from "./api.js";
 import { duration, fill, h, moment, percent, said } from "./dom.js";
 import { sideBySide } from "./compare.js";
 import { showDiff } from "./diff.js";
-import { badge, card, confidence, empty, facts, failed, jsonBlock, problem, toast, word } from "./parts.js";
+import { badge, card, confidence, empty, facts, failed, jsonBlock, keepingFocus, problem, toast, word } from "./parts.js";
 import { NOTES, readVerdict } from "./records.js";
 import { located, viewer } from "./viewer.js";
 
@@ -150,7 +150,7 @@ function truth(verdict, known, { may, lacking }) {
       h("h2", {}, "What really happened"),
       last ? h("p", {}, h("strong", {}, truthWords(last.truth)), h("span", { class: "muted" }, ", says ", said(last.labeller), ", ", moment(last.labelledAt)), last.note ? h("span", {}, ": ", said(last.note)) : null) : h("p", { class: "muted" }, "Nobody said it yet."),
       may("label")
-        ? h("div", { class: "actions" }, TRUTHS.map(([value, words]) => h("button", { class: "button is-small", "aria-pressed": String(Boolean(last) && last.truth === value), onclick: () => say(value) }, words)))
+        ? h("div", { class: "actions" }, TRUTHS.map(([value, words]) => h("button", { class: "button is-small", "data-focus": words, "aria-pressed": String(Boolean(last) && last.truth === value), onclick: () => say(value) }, words)))
         : lacking("label"),
       labels.length > 1 || (labels.length && !last) ? h("details", {}, h("summary", {}, `History (${labels.length})`), h("ol", { class: "plain" }, labels.map((it) => h("li", {}, truthWords(it.truth), h("span", { class: "muted" }, ", ", said(it.labeller), ", ", moment(it.labelledAt)), it.note ? [": ", said(it.note)] : null, it.withdrawnBy ? h("span", { class: "chip is-quiet" }, "taken back by ", said(it.withdrawnBy)) : null)))) : null,
     );
@@ -158,7 +158,7 @@ function truth(verdict, known, { may, lacking }) {
   async function say(value) {
     try {
       const found = await put(`verdicts/${enc(verdict.key)}/label`, { truth: value });
-      show(found.labels);
+      await keepingFocus(place, () => show(found.labels));
       toast(`Kept: ${truthWords(value)}.`, {
         action: { words: "Undo", act: () => del(`verdicts/${enc(verdict.key)}/label`).then((it) => show(it.labels)).catch(failed) },
       });
