@@ -198,7 +198,7 @@ class Arms {
     fill(this.gate, heading, h("p", { class: "muted" }, "Loading…"));
     try {
       const [summary, gate] = await Promise.all([get("ab/summary"), maybe("ab/gate")]);
-      fill(this.gate, heading, gate ? showGate(gate, this.current, { may: this.context.may, changed: () => this.load() }) : null, compared(summary));
+      fill(this.gate, heading, gate ? showGate(gate, this.current, { may: this.context.may, changed: () => this.load() }) : null, compared(summary, gate?.promotion?.candidate));
     } catch (error) {
       fill(this.gate, heading, problem(error));
     }
@@ -210,7 +210,7 @@ function role(arm) {
   return words.length ? words.map((it) => h("span", { class: "chip" }, it)) : h("span", { class: "chip is-quiet" }, "not asked");
 }
 
-function compared(summary) {
+function compared(summary, promoted) {
   if (!summary.pairs.length) return empty("Nothing to compare yet.", "Let a second arm answer in the shadow, or divide the sensors, and both are compared here.");
   return [
     h("h3", {}, "Single arms"),
@@ -239,7 +239,7 @@ function compared(summary) {
         ],
         { from: -1, to: 1, mark: 0, label: "Differences", write: signed },
       ),
-      it.gate ? h("div", { class: "gate" }, h("p", {}, badgeOf(it.gate), " ", said(firstSentence(it.gate))), checks(it.gate.checks)) : null,
+      it.gate && it.candidate !== promoted ? h("div", { class: "gate" }, h("p", {}, badgeOf(it.gate), " ", said(firstSentence(it.gate))), checks(it.gate.checks)) : null,
       it.conclusion.length ? h("ul", { class: "notes" }, it.conclusion.filter((line) => !line.startsWith("Promotion gate")).map((line) => h("li", {}, said(line)))) : null,
     ]),
     h("h3", {}, "By labels"),

@@ -181,7 +181,7 @@ export function latency(ms) {
   return h("span", { class: "number" }, duration(ms));
 }
 
-/** What a table is made of; wide ones scroll inside their own frame. */
+/** A table. Wide ones scroll inside their own frame; on a phone each row becomes a block. */
 export function table(head, rows, { caption } = {}) {
   return h(
     "div",
@@ -191,7 +191,7 @@ export function table(head, rows, { caption } = {}) {
       { class: "table" },
       caption ? h("caption", { class: "unseen" }, caption) : null,
       h("thead", {}, h("tr", {}, head.map((it) => h("th", { scope: "col" }, it)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((it) => h("td", {}, it))))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((it, place) => h("td", { "data-label": head[place] || null }, h("div", {}, it)))))),
     ),
   );
 }
