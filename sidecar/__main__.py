@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -100,6 +101,7 @@ def _common(
 def serve(as_json: AsJson = False) -> None:
     """Run the service until it is told to stop."""
     from sidecar.app import serve as run_service
+    from sidecar.check import find_problems
     from sidecar.observe.log import configure_logging
 
     settings = load_settings()
@@ -107,7 +109,7 @@ def serve(as_json: AsJson = False) -> None:
     configure_logging(log)
     log_remarks()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    if not _run(run_service(settings)):
+    if not _run(run_service(settings, partial(find_problems, settings))):
         raise typer.Exit(EXIT_DEFECT)
 
 

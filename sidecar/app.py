@@ -27,6 +27,8 @@ from sidecar.core.routing import ArmsInForce, Routing, Switchboard
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
+from sidecar.core.state import FindsProblems, Reporter
+from sidecar.core.tally import Tally
 from sidecar.core.tracing import UNTRACED, TracedClips
 from sidecar.core.verify import Verifier, Verifies
 from sidecar.core.vitals import Breaker
@@ -227,8 +229,12 @@ async def _meet(routing: Routing, name: str) -> None:
         raise SettingsError(error.detail) from error
 
 
-def build(settings: Settings) -> App:
+def build(settings: Settings, find_problems: FindsProblems | None = None) -> App:
     """Wire the service.
+
+    Args:
+        settings: of everything.
+        find_problems: looks at the settings for operators; None when nobody does.
 
     Raises:
         SettingsError: a setting names something that does not exist or cannot work.
@@ -281,7 +287,7 @@ def build(settings: Settings) -> App:
     reviewer = build_reviewer(settings, switchboard, asker, clock, meter.registry)
     decider = build_bridge(settings, reviewer, verifier, recorder)
     frames = build_frame_store(settings, clock)
-    gallery = Gallery(frames, clock, meter)
+    gallery, tally = Gallery(frames, clock, meter), Tally()
     outbox = Outbox(ledger, sinks, settings.sinks, clock, meter)
     scheduler = Scheduler(
         settings.scheduling,
@@ -301,7 +307,7 @@ def build(settings: Settings) -> App:
         submitted=submitted,
         feed=feed,
         to_deliver=outbox.notify,
-        aside=afterwards(ab.aside.take, gallery.take),
+        aside=afterwards(ab.aside.take, gallery.take, tally.take),
         max_attempts=settings.ledger.max_attempts,
         tracer=tracer,
     )
@@ -344,7 +350,14 @@ def build(settings: Settings) -> App:
         reading["door websocket"] = websocket
     parts.update(reading)
     operators = build_operators(
-        settings, service, ab.comparing, verifier, frames, plugins.functions, outbox.notify
+        settings,
+        service,
+        ab.comparing,
+        verifier,
+        frames,
+        parsers=plugins.functions,
+        to_deliver=outbox.notify,
+        reporter=Reporter(service, ab.arms, tally, dispatcher, find_problems),
     )
     faces = Faces(
         realtime=realtime.api,
@@ -397,8 +410,12 @@ def build(settings: Settings) -> App:
     )
 
 
-async def serve(settings: Settings) -> bool:
+async def serve(settings: Settings, find_problems: FindsProblems | None = None) -> bool:
     """Run until a signal says stop.
+
+    Args:
+        settings: of everything.
+        find_problems: looks at the settings for operators.
 
     Returns:
         False when a defect ended it.
@@ -409,7 +426,7 @@ async def serve(settings: Settings) -> bool:
     for exposure in find_exposures(settings):
         raise exposure
     listening = _listen(settings.http.host, settings.http.port)
-    app = build(settings)
+    app = build(settings, find_problems)
     try:
         await app.prepare()
         if settings.metrics.enabled:

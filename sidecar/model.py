@@ -948,6 +948,20 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxLevels:
+    """How much is to be delivered.
+
+    Attributes:
+        waiting: deliveries to be made, by sink, without those that wait for another one about the
+            same event; sinks with none may be left out.
+        dead: deliveries that were given up.
+    """
+
+    waiting: Mapping[str, int] = field(default_factory=_empty)
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Journey:
     """What the ledger knows of an event beside its verdict.
 

@@ -11,6 +11,7 @@ from sidecar.core.prompt_trials import PromptTrials
 from sidecar.core.provenance import Provenances
 from sidecar.core.service import Service
 from sidecar.core.slots import Slots
+from sidecar.core.state import Reporter
 from sidecar.core.trials import Trials
 from sidecar.core.verify import Look, Verifier
 from sidecar.doors.operators import Operators
@@ -51,8 +52,10 @@ def build_operators(
     comparing: Comparing,
     verifier: Verifier,
     frames: FrameStore,
+    *,
     parsers: Collection[str],
     to_deliver: Callable[[], None],
+    reporter: Reporter,
 ) -> Operators:
     """Make what the routes for operators ask.
 
@@ -64,6 +67,7 @@ def build_operators(
         frames: keeps what models saw.
         parsers: names of the custom parsers.
         to_deliver: called when there is something to deliver.
+        reporter: tells how the service does.
     """
     clips = PastClips(service.intake, service.prompts, verifier.clips)
     trials = Trials(
@@ -93,4 +97,5 @@ def build_operators(
         parsers=parsers,
         ledger=service.ledger,
         to_deliver=to_deliver,
+        reporter=reporter,
     )

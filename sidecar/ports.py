@@ -36,6 +36,7 @@ from sidecar.model import (
     ModelProfile,
     Offer,
     OutboxEntry,
+    OutboxLevels,
     Overlay,
     Question,
     RealtimeRule,
@@ -417,6 +418,10 @@ class Ledger(Part, Protocol):
 
     async def dead_letters(self, *, limit: int, after: int = 0) -> Sequence[OutboxEntry]:
         """List deliveries that were given up, oldest first, with an id above `after`."""
+        ...
+
+    async def outbox_levels(self) -> OutboxLevels:
+        """Return how much is to be delivered, and how much was given up."""
         ...
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:

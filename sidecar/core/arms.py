@@ -190,10 +190,11 @@ class Arms:
         """List choices, newest first, with a version below `before`."""
         return await self._log.list(limit=limit, before=before)
 
-    async def states(self) -> Sequence[ArmState]:
-        """Ask every arm whether it can work."""
+    async def states(self, *, within_s: float | None = None) -> Sequence[ArmState]:
+        """Ask every arm whether it can work; one that says nothing in time cannot."""
         routing = self._switchboard.current
-        return await asyncio.gather(*(_state(routing, arm) for arm in routing.arms.values()))
+        asked = (_state(routing, arm, within_s) for arm in routing.arms.values())
+        return await asyncio.gather(*asked)
 
     def _install(self, choice: ArmChoice) -> None:
         if choice.version <= self._current.version:  # a later one came in between
@@ -269,13 +270,17 @@ async def problem_of(routing: Routing, name: str, *, may_be_away: bool) -> str:
     return ""
 
 
-async def _state(routing: Routing, arm: Arm) -> ArmState:
-    problem, model = await arm.backend.ping(), ""
-    if not problem:
-        try:
-            model = await arm.impatient.model()
-        except VlmError as error:
-            problem = error.detail
+async def _state(routing: Routing, arm: Arm, within_s: float | None) -> ArmState:
+    model = ""
+    try:
+        async with asyncio.timeout(within_s):
+            problem = await arm.backend.ping()
+            if not problem:
+                model = await arm.impatient.model()
+    except TimeoutError:
+        problem = f"It did not answer within {within_s:g} s."
+    except VlmError as error:
+        problem = error.detail
     shadow = routing.policy.shadow
     return ArmState(
         name=arm.name,

@@ -88,6 +88,7 @@ class Endpoints:
             known = await backend.dialect()
             if stale is not None and known == stale:
                 known = await backend.dialect(stale=known)
+            self._vitals_of(backend).dialect = known
             if wanted and known is not None and wanted not in known.models:
                 served = ", ".join(known.models)
                 raise VlmRefused(f"it serves {served}, and other servers of the arm {wanted}")
@@ -165,7 +166,9 @@ class Endpoints:
         finally:
             vitals.in_flight -= 1
         vitals.succeeded()
-        self._vitals.took(self._clock.monotonic() - begun)
+        seconds = self._clock.monotonic() - begun
+        self._vitals.took(seconds)
+        vitals.latest_s.append(seconds)
         return reply
 
     async def _from_any(
@@ -180,6 +183,9 @@ class Endpoints:
                 trouble = error
         assert trouble is not None
         raise trouble
+
+    def _vitals_of(self, backend: VlmBackend) -> EndpointVitals:
+        return next(vitals for it, vitals in self._endpoints if it is backend)
 
     def _in_order(self) -> list[Endpoint]:
         """Return the servers, the one to ask first."""

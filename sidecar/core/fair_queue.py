@@ -7,8 +7,8 @@ as more urgent, so that nobody starves.
 """
 
 import heapq
-from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, TypeVar
@@ -162,6 +162,14 @@ class FairQueue(Generic[T]):
             if sensor != waiting.sensor
         )
         return urgent + before + sum(others)
+
+    def longest_lines(self, most: int) -> Sequence[tuple[str, int]]:
+        """Return the sensors with the most that waits, and how much each has."""
+        waiting: Counter[str] = Counter()
+        for ring in self._rings.values():
+            for sensor, line in ring.lines.items():
+                waiting[sensor] += len(line.members)
+        return waiting.most_common(most)
 
     def _most_urgent(self, now: float) -> int:
         if len(self._rings) == 1:

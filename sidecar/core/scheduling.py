@@ -4,7 +4,7 @@ Pure but for the clock. `work.dispatch` moves events from the ledger in here and
 work.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -85,6 +85,10 @@ class Scheduler:
     def room(self) -> int:
         """How many more events may be put in line."""
         return self._settings.max_queued - len(self._queue)
+
+    def longest_lines(self, most: int) -> Sequence[tuple[str, int]]:
+        """Return the sensors with the most events in line, and how many each has."""
+        return self._queue.longest_lines(most)
 
     def expiry_of(self, event: VerifyEvent) -> float:
         """Return when it is too late for an event that comes now, in monotonic seconds."""

@@ -154,10 +154,10 @@ class Service:
             if not batch and not await news.wait(FOLLOW_IDLE_S):
                 yield None
 
-    async def health(self) -> Sequence[Health]:
-        """Ask every part whether it can work."""
+    async def health(self, *, within_s: float | None = None) -> Sequence[Health]:
+        """Ask every part whether it can work; one that says nothing in time cannot."""
         named = {**self.parts, **self.sinks}
-        problems = await asyncio.gather(*(part.ping() for part in named.values()))
+        problems = await asyncio.gather(*(_ping(part, within_s) for part in named.values()))
         return [
             Health(name, problem=redact(problem), required=name in self.parts)
             for name, problem in zip(named, problems, strict=True)
@@ -231,3 +231,11 @@ class Service:
             self.tracer.keep(offer.event.key)
             self.announce(offer.event)
         return answer.is_new
+
+
+async def _ping(part: Part, within_s: float | None) -> str:
+    try:
+        async with asyncio.timeout(within_s):
+            return await part.ping()
+    except TimeoutError:
+        return f"It did not answer within {within_s:g} s."

@@ -1,14 +1,18 @@
 """What is known of an arm's servers: which of them work, how much they do, how long they take."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from sidecar.dialect import ServerDialect
+
 _FAILURES: Final = 3
 _MEAN_WEIGHT: Final = 1 / 8
 _SPREAD_WEIGHT: Final = 1 / 4
 _SPREADS: Final = 2.0
+_LATEST: Final = 256
 
 
 class Breaker(StrEnum):
@@ -33,6 +37,8 @@ class EndpointVitals:
         failures: in a row.
         openings: of the breaker, since it last answered as it should.
         trouble: what the latest failure was; "" when it works.
+        dialect: what it is known to accept; None until it was asked.
+        latest_s: how long its latest completions took.
     """
 
     place: str
@@ -41,6 +47,8 @@ class EndpointVitals:
     openings: int = 0
     breaker: Breaker = Breaker.CLOSED
     trouble: str = ""
+    dialect: ServerDialect | None = None
+    latest_s: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST))
 
     def succeeded(self) -> None:
         """It answered."""

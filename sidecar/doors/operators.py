@@ -10,6 +10,7 @@ from sidecar.core.clip_loans import ClipLoans
 from sidecar.core.filmstrips import Filmstrips
 from sidecar.core.prompt_trials import PromptTrials
 from sidecar.core.provenance import Provenances
+from sidecar.core.state import Reporter
 from sidecar.core.trials import Trials
 from sidecar.doors.clip import add_clip_route
 from sidecar.doors.dead_letters import add_dead_letter_routes
@@ -17,6 +18,7 @@ from sidecar.doors.frames import add_frame_routes
 from sidecar.doors.json_body import StrictJsonRoute
 from sidecar.doors.prompts import add_prompt_routes
 from sidecar.doors.provenance import add_provenance_route
+from sidecar.doors.system import add_system_route
 from sidecar.doors.trials import add_trial_route
 from sidecar.ports import Ledger, MediaTypes, PromptBook
 
@@ -36,6 +38,7 @@ class Operators:
         parsers: names of the custom parsers that alert types may ask for.
         ledger: has the dead letters.
         to_deliver: called when there is something to deliver.
+        reporter: tells how the service does.
     """
 
     provenances: Provenances
@@ -48,6 +51,7 @@ class Operators:
     parsers: Collection[str]
     ledger: Ledger
     to_deliver: Callable[[], None]
+    reporter: Reporter
 
 
 def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]]) -> APIRouter:
@@ -64,4 +68,5 @@ def operators_router(face: Operators, refusals: dict[int | str, dict[str, Any]])
     add_trial_route(router, face.trials)
     add_prompt_routes(router, face.prompts, face.prompt_trials, face.parsers)
     add_dead_letter_routes(router, face.ledger, face.to_deliver)
+    add_system_route(router, face.reporter)
     return router

@@ -53,6 +53,7 @@ ROUTES: Final[Mapping[str, Scope | None]] = {
     "GET /api/v1/verdicts/stream": _READ,
     "GET /api/v1/verdicts/{identity}": _READ,
     "GET /api/v1/verdicts/{identity}/provenance": _READ,
+    "GET /api/v1/system": _READ,
     "GET /api/v1/dead-letters": _READ,
     "POST /api/v1/dead-letters/{letter_id}/replay": _ADMIN,
     "GET /api/v1/prompts": _READ,

@@ -528,6 +528,20 @@ function op.dead_letters(after, limit)
     call('ZRANGEBYSCORE', key_of('dead'), '(' .. after, '+inf', 'LIMIT', 0, limit))
 end
 
+-- Return how many entries were given up, then each sink with how many are due or being delivered.
+function op.outbox_levels()
+  local levels, replicas = {call('ZCARD', key_of('dead'))}, call('ZRANGE', key_of('replicas'), 0, -1)
+  for _, sink in ipairs(call('SMEMBERS', key_of('sinks'))) do
+    local count = call('ZCARD', key_of('due', sink))
+    for _, replica in ipairs(replicas) do
+      count = count + call('ZCARD', key_of('sending', replica, sink))
+    end
+    levels[#levels + 1] = sink
+    levels[#levels + 1] = count
+  end
+  return levels
+end
+
 function op.dead_ids()
   return call('ZRANGE', key_of('dead'), 0, -1)
 end

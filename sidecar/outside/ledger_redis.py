@@ -21,6 +21,7 @@ from sidecar.model import (
     Journey,
     Offer,
     OutboxEntry,
+    OutboxLevels,
     StoredEvent,
     VerdictFilter,
     VerdictRecord,
@@ -263,6 +264,12 @@ class RedisLedger:
         """List deliveries that were given up, oldest first, with an id above `after`."""
         rows = await self._store.read("dead_letters", after, limit)
         return [to_outbox_entry(row) for row in rows]
+
+    async def outbox_levels(self) -> OutboxLevels:
+        """Return how much is to be delivered, and how much was given up."""
+        dead, *pairs = await self._store.read("outbox_levels")
+        counts = zip(pairs[::2], pairs[1::2], strict=True)
+        return OutboxLevels({sink.decode(): int(count) for sink, count in counts if count}, dead)
 
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many.

@@ -18,6 +18,7 @@ from sidecar.model import (
     Journey,
     Offer,
     OutboxEntry,
+    OutboxLevels,
     StoredEvent,
     VerdictFilter,
     VerdictRecord,
@@ -99,6 +100,11 @@ SELECT_DELIVERIES: Final = """
     SELECT sink, attempts, last_error, dead FROM outbox INDEXED BY outbox_of_verdict
     WHERE seq = ? ORDER BY id
 """
+COUNT_WAITING: Final = """
+    SELECT sink, count(*) AS entries FROM outbox INDEXED BY outbox_due
+    WHERE dead = 0 AND behind = 0 GROUP BY sink
+"""
+COUNT_DEAD: Final = "SELECT count(*) FROM outbox INDEXED BY outbox_dead WHERE dead = 1"
 SELECT_DEAD: Final = """
     SELECT outbox.id AS delivery, sink, attempts, last_error, verdicts.*
     FROM outbox INDEXED BY outbox_dead CROSS JOIN verdicts USING (seq)
@@ -243,6 +249,10 @@ class SqliteLedger:
         """List deliveries that were given up, oldest first, with an id above `after`."""
         return await self._db.read(_fetch(SELECT_DEAD, (after, limit), to_entry))
 
+    async def outbox_levels(self) -> OutboxLevels:
+        """Return how much is to be delivered, and how much was given up."""
+        return await self._db.read(_levels)
+
     async def replay(self, ids: Sequence[int] | None, by: Attribution | None = None) -> int:
         """Schedule dead letters again, with all their attempts. Returns how many."""
         return await self._db.write(partial(_revive, ids, by, self._now()))
@@ -328,6 +338,11 @@ def _journey(seq: int, db: Connection) -> Journey:
     return Journey(
         accepted_at, tuple(to_delivery(it) for it in db.execute(SELECT_DELIVERIES, (seq,)))
     )
+
+
+def _levels(db: Connection) -> OutboxLevels:
+    waiting = {row["sink"]: row["entries"] for row in db.execute(COUNT_WAITING)}
+    return OutboxLevels(waiting, int(db.execute(COUNT_DEAD).fetchone()[0]))
 
 
 def _commit(

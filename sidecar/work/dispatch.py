@@ -98,6 +98,10 @@ class Dispatcher:
         """How many events stand in line here."""
         return len(self._scheduler)
 
+    def longest_lines(self, most: int) -> Sequence[tuple[str, int]]:
+        """Return the sensors with the most events in line here, and how many each has."""
+        return self._scheduler.longest_lines(most)
+
     async def run(self) -> None:
         """Take up what waits, until cancelled. Events in flight go on; see `stop`."""
         while True:

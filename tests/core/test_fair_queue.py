@@ -187,3 +187,12 @@ def test_two_busy_sensors_never_drift_apart(costs: list[float], others: list[flo
         left[one.sensor] -= 1
         spent[one.sensor] += one.cost
         assert abs(spent["a"] - spent["b"]) <= 2 * quantum + 1e-6
+
+
+def test_the_longest_lines_are_told() -> None:
+    """By sensor, over all priorities."""
+    queue = FairQueue[int](30)
+    for sensor, priority in (("a", 5), ("b", 5), ("b", 1), ("c", 5), ("b", 5), ("c", 2)):
+        queue.push(_waiting(sensor=sensor, priority=priority))
+
+    assert [("b", 3), ("c", 2)] == list(queue.longest_lines(2))

@@ -548,3 +548,18 @@ async def test_dead_letters_come_in_pages(ledger: Ledger, clock: FrozenClock) ->
         entry.record.key for entry in (*first, *second, *rest)
     ]
     assert 4 == len(await ledger.dead_letters(limit=9))
+
+
+async def test_levels_of_the_outbox_are_told(ledger: Ledger, clock: FrozenClock) -> None:
+    """What is due or being delivered, by sink, without what waits for its predecessor."""
+    assert (0, 0) == (sum((await ledger.outbox_levels()).waiting.values()), 0)
+    for number in range(3):
+        await ledger.accept(an_event(f"key-{number}"))
+        await decide(ledger, f"key-{number}", "a", "b")
+    await ledger.accept(an_event("again", fingerprint="fingerprint of key-0"))
+    await decide(ledger, "again", "a", fingerprint="fingerprint of key-0")
+    first, *_ = await ledger.due("a", clock.now(), 10)
+    await ledger.mark_failed(first, "no", None)
+    levels = await ledger.outbox_levels()
+
+    assert ({"a": 3, "b": 3}, 1) == (dict(levels.waiting), levels.dead)
