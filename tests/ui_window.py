@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from playwright.async_api import Page
@@ -18,6 +19,9 @@ PAGES: Final = {
     "system": "/system",
 }
 """Every page, by a name for its pictures."""
+
+_AXE: Final = (Path(__file__).parent / "ui" / "axe.min.js").read_text("utf-8")
+_RULES: Final = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
 
 
 @dataclass
@@ -38,7 +42,10 @@ class Window:
         """Go to a page and wait until all of it is there, its pictures too."""
         page = await self.open(path)
         await page.locator("main[data-is-ready]").wait_for()
-        waiting = "[...document.images].some(it => !it.complete)"
+        waiting = (
+            "[...document.images].some(it => !it.complete && it.loading !== 'lazy') "
+            "|| document.querySelector('.is-loading') !== null"
+        )
         while await page.evaluate(waiting):
             await asyncio.sleep(0.05)
         return page
@@ -46,3 +53,17 @@ class Window:
     async def gone(self, selector: str) -> None:
         """Wait until nothing fits a selector."""
         await self.page.locator(selector).first.wait_for(state="detached")
+
+
+async def findings(page: Page) -> list[str]:
+    """Return what axe-core finds on a page that matters, its folded parts included."""
+    for folded in await page.locator("summary").all():
+        await folded.click()
+    await page.evaluate(_AXE)
+    found = await page.evaluate(f"axe.run(document, {_RULES})")
+    return [
+        f"{it['id']}: {node['target']} {node['failureSummary']}"
+        for it in found["violations"]
+        if it["impact"] in {"serious", "critical", "moderate"}
+        for node in it["nodes"]
+    ]

@@ -104,7 +104,7 @@ class Queue {
     }
     this.pair = opponents(event.answers);
     const [left, right] = this.pair;
-    const frames = h("div", {});
+    const frames = h("p", { class: "muted is-loading" }, "Loading the frames…");
     fill(
       this.place,
       h(
@@ -120,7 +120,8 @@ class Queue {
       ),
       this.buttons(),
     );
-    fill(frames, await viewer(event.key));
+    // Whoever knows the answer need not wait for them.
+    viewer(event.key).then((it) => frames.replaceWith(it)).catch(failed);
   }
 
   buttons() {

@@ -35,7 +35,7 @@ class DeadLetters {
       [h("a", { href: `ui/verdicts/${enc(it.verdictKey)}` }, said(it.category || it.eventId)), h("div", { class: "muted" }, said(it.sensorId), " · ", moment(it.decidedAt))],
       badge(it.verdict),
       [h("div", {}, said(it.error)), h("div", { class: "muted" }, `${it.attempts} ${it.attempts === 1 ? "try" : "tries"}`)],
-      mayReplay ? h("button", { class: "button is-small", "aria-label": `Deliver the verdict ${it.eventId} to ${it.sink} again`, onclick: () => this.replay(it) }, "Deliver again") : null,
+      mayReplay ? h("button", { class: "button is-small", "aria-label": `Deliver again: ${it.eventId} to ${it.sink}`, onclick: () => this.replay(it) }, "Deliver again") : null,
     ]);
     fill(
       this.place,

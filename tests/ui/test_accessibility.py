@@ -1,44 +1,10 @@
-"""What axe-core finds on every page, and that keys alone reach everything."""
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+"""That keys alone reach everything, and what axe-core finds in dialogs."""
 
 import pytest
-from playwright.async_api import Page, expect
-from ui_scene import Scene
-from ui_window import DESKTOP, PAGES, PHONE, Window
+from playwright.async_api import expect
+from ui_window import Window, findings
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-AXE = (Path(__file__).parent / "axe.min.js").read_text("utf-8")
-RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
-
-
-async def _findings(page: Page) -> list[str]:
-    await page.evaluate(AXE)
-    found = await page.evaluate(f"axe.run(document, {RULES})")
-    return [
-        f"{it['id']}: {node['target']} {node['failureSummary']}"
-        for it in found["violations"]
-        if it["impact"] in {"serious", "critical", "moderate"}
-        for node in it["nodes"]
-    ]
-
-
-@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
-async def test_axe_finds_nothing(
-    scene: Scene, opened: Callable[..., Any], size: tuple[int, int], scheme: str
-) -> None:
-    """No page has a finding that matters: names, roles, contrast, headings, landmarks."""
-    found = {}
-    async with opened(scene.service.url, size, color_scheme=scheme, reduced_motion="reduce") as it:
-        for name, path in PAGES.items():
-            page = await it.settled(path)
-            for folded in await page.locator("summary").all():
-                await folded.click()
-            found[name] = await _findings(page)
-
-    assert {name: [] for name in PAGES} == found
 
 
 async def test_axe_finds_nothing_in_dialogs(window: Window) -> None:
@@ -46,12 +12,13 @@ async def test_axe_finds_nothing_in_dialogs(window: Window) -> None:
     page = await window.settled("/ab")
     await page.keyboard.press("?")
     await page.get_by_role("dialog").wait_for()
-    found = await _findings(page)
+    found = await findings(page)
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.get_by_role("button", name="Change…").press("Enter")
     await page.get_by_role("dialog").wait_for()
 
-    assert ([], []) == (found, await _findings(page))
+    assert ([], []) == (found, await findings(page))
 
 
 async def test_keys_lead_everywhere(window: Window) -> None:
@@ -61,6 +28,7 @@ async def test_keys_lead_everywhere(window: Window) -> None:
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("pause, or go on")
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.keyboard.press("t")
     assert "dark" == await page.evaluate("document.documentElement.dataset.theme")
     await page.keyboard.press("g")
@@ -75,6 +43,7 @@ async def test_single_keys_can_be_switched_off(window: Window) -> None:
     await page.keyboard.press("?")
     await page.get_by_role("checkbox", name="Shortcuts of single keys").press("Space")
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.keyboard.press("p")
 
     await expect(page.get_by_role("button", name="Pause")).to_be_visible()

@@ -27,7 +27,7 @@ async def test_a_dead_letter_is_delivered_again_by_keys(window: Window, scene: S
     page = await window.settled("/system")
     taken = scene.receiver.taken
     await expect(page.locator("main")).to_contain_text("refused the verdict with 400")
-    await page.get_by_role("button", name="Deliver the verdict incident-001").press("Enter")
+    await page.get_by_role("button", name="Deliver again: incident-001").press("Enter")
     await page.keyboard.type("the receiver is back")
     await page.keyboard.press("Enter")
     await expect(page.locator("main")).to_contain_text("Every delivery was made")
