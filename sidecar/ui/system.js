@@ -171,7 +171,7 @@ function sinks(system) {
   return card(
     "Sinks",
     system.sinks.length
-      ? h("ul", { class: "plain" }, system.sinks.map((it) => h("li", {}, h("span", { class: `state is-${it.problem ? "bad" : "ok"}` }, said(it.name)), h("span", { class: "muted" }, ` ${count(it.waiting)} waiting`), it.problem ? h("div", { class: "muted" }, said(it.problem)) : null)))
+      ? h("ul", { class: "plain" }, system.sinks.map((it) => h("li", {}, h("span", { class: `state is-${it.problem ? "bad" : "ok"}` }, said(it.name)), h("span", { class: "muted" }, " ", count(it.waiting), " waiting"), it.problem ? h("div", { class: "muted" }, said(it.problem)) : null)))
       : h("p", { class: "muted" }, "Verdicts are kept here and go nowhere else."),
   );
 }
