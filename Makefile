@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --custom-compile-command "make lock"
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo demo-ab test chaos check check-deploy lock fix gen clean
+.PHONY: help demo demo-ab density test chaos check check-deploy lock fix gen clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -19,6 +19,9 @@ demo: $(VENV)/.plain ## Verify two real clips with the built-in arm and show the
 
 demo-ab: $(VENV)/.ab ## Compare three arms on real clips and check the report against rates that are known; SEED
 	$(BIN)/python docs/demo_ab.py $(if $(SEED),--seed $(SEED))
+
+density: $(VENV)/.density .venv-gateway/.tried ## Offer VSS's loads to emulated boards: ours, VSS's policy, a gateway, none
+	$(BIN)/python docs/density_table.py $(if $(BOARDS),--boards $(BOARDS)) $(if $(SEARCH),--search)
 
 test: $(VENV)/.dev ## Run the tests in WORKERS (2) processes; those that need a real vLLM say why when they are skipped
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
@@ -54,7 +57,7 @@ $(VENV)/.deploy: $(VENV)/.dev
 	touch $@
 
 clean: ## Remove the virtual environments and caches
-	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-vllm .venv-gateway .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +72,17 @@ $(VENV)/.ab: pyproject.toml $(VENV)/.plain
 	$(PIP) install --editable '.[ab]'
 	touch $@
 
+$(VENV)/.density: pyproject.toml $(VENV)/.plain
+	$(PIP) install --editable '.[density]'
+	touch $@
+
+# Only to compare with, and never beside the sidecar. The table goes without it where it is not to be had.
+.venv-gateway/.tried:
+	$(PYTHON) -m venv .venv-gateway
+	.venv-gateway/bin/pip --disable-pip-version-check --quiet install 'litellm[proxy]==1.108.7' \
+		|| echo 'LiteLLM cannot be installed here; the table is made without it.'
+	touch $@
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[dev]'
-	touch $@ $(VENV)/.plain $(VENV)/.ab
+	touch $@ $(VENV)/.plain $(VENV)/.ab $(VENV)/.density

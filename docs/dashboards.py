@@ -88,7 +88,8 @@ OVERVIEW: Final = Board(
                 ),
                 Panel(
                     "Being verified",
-                    "At verify.max_in_flight the model is the limit.",
+                    "At its places, the model is the limit; they follow what servers turn into "
+                    "throughput.",
                     "short",
                     (Line("sum(sidecar_in_flight_events)"),),
                     is_number=True,
@@ -191,6 +192,7 @@ OVERVIEW: Final = Board(
                         Line("sum(sidecar_backlog_events)", "waiting"),
                         Line("sum(sidecar_queued_events)", "of these in line"),
                         Line("sum(sidecar_in_flight_events)", "being verified"),
+                        Line("sum(sidecar_places)", "places"),
                     ),
                 ),
                 Panel(
@@ -329,7 +331,11 @@ ARMS: Final = Board(
                     "Requests at each server",
                     "By arm and endpoint.",
                     "short",
-                    (Line("sidecar_ab_endpoint_in_flight", "{{arm}} {{endpoint}}"),),
+                    (
+                        Line("sidecar_ab_endpoint_in_flight", "{{arm}} {{endpoint}}"),
+                        Line("sidecar_endpoint_limit", "{{arm}} {{endpoint}}: limit"),
+                        Line("sidecar_endpoint_waiting", "{{arm}} {{endpoint}}: waiting"),
+                    ),
                 ),
                 Panel(
                     "Servers left out",
@@ -338,14 +344,18 @@ ARMS: Final = Board(
                     (Line("sidecar_ab_endpoint_left_out", "{{arm}} {{endpoint}}"),),
                 ),
                 Panel(
-                    "Labels, and comparisons that were lost",
-                    "By people; and events whose answers could not be kept.",
+                    "Labels, and what was not kept",
+                    "By people; and events whose answers or pictures could not be kept.",
                     "ops",
                     (
                         Line("sum(rate(sidecar_ab_labels_total[$__rate_interval]))", "labels"),
                         Line(
                             "sum(rate(sidecar_ab_lost_comparisons_total[$__rate_interval]))",
-                            "lost",
+                            "answers lost",
+                        ),
+                        Line(
+                            "sum(rate(sidecar_frames_left_out_total[$__rate_interval]))",
+                            "pictures left out",
                         ),
                     ),
                 ),

@@ -22,10 +22,12 @@ from sidecar import __version__
 from sidecar.ab.cli import ab
 from sidecar.audit import of_command
 from sidecar.cli_keys import keys
+from sidecar.cli_replay import replay_shed
 from sidecar.contract.body import parse_json_object
 from sidecar.contract.bridge import is_bridge_alert
 from sidecar.contract.enrich import document_of
 from sidecar.core.intake import kind_of
+from sidecar.density.cli import density
 from sidecar.errors import NotFound, SettingsError, SidecarError, VerificationError, row_of
 from sidecar.hw.commands import hw
 from sidecar.model import AnswerRules, ChatReply, Finding, Verdict
@@ -57,9 +59,11 @@ cli = typer.Typer(
 )
 dead_letters = typer.Typer(help="Deliveries that were given up.", no_args_is_help=True)
 cli.add_typer(dead_letters, name="dead-letters")
+cli.command("replay-shed")(replay_shed)
 cli.add_typer(ab, name="ab")
 cli.add_typer(hw, name="hw")
 cli.command()(preflight)
+cli.command()(density)
 cli.add_typer(keys, name="keys")
 
 _errors = Console(stderr=True)
@@ -247,19 +251,39 @@ def mock_vlm(
     personality: Annotated[
         Path | None, typer.Option(help="JSON of known events and error rates.", exists=True)
     ] = None,
+    known_answers: Annotated[
+        bool, typer.Option("--known-answers", help="Answer density events as their ids tell.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the random latency.")] = 0,
+    board: Annotated[
+        str, typer.Option("--hw", help="Answer as fast as this board would, such as dgx-spark.")
+    ] = "",
+    precision: Annotated[str, typer.Option(help="Of the weights on the board.")] = "bf16",
+    stack: Annotated[
+        str, typer.Option(help="Server around the engine: rtvi-vlm or vllm.")
+    ] = "rtvi-vlm",
+    speed: Annotated[float, typer.Option(help="Divides every time of the board.")] = 1.0,
+    cv_streams: Annotated[
+        int, typer.Option(min=0, help="Cameras that detection follows on the same GPU.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Serve an OpenAI-compatible model that answers from a script, for tests and load runs."""
+    from sidecar.testing.emulated_server import engine_for
+    from sidecar.testing.known_answers import known_answer
     from sidecar.testing.mock_vlm import MockVlm, MockVlmOptions, ScriptedAnswer, answers_from_json
     from sidecar.testing.personality import personality_from_json
 
+    if known_answers and (personality or answers):
+        raise SettingsError("--known-answers goes with neither --personality nor --answers.")
+    choose = personality_from_json(personality.read_text()) if personality else None
     options = MockVlmOptions(
         model_id=model,
         latency_ms=latency_ms,
         latency_sd_ms=latency_sd_ms,
         answers=answers_from_json(answers.read_text()) if answers else (ScriptedAnswer(),),
-        choose=personality_from_json(personality.read_text()) if personality else None,
+        choose=known_answer if known_answers else choose,
+        engine=engine_for(board, model, precision, stack, speed, cv_streams),
         seed=seed,
     )
 
@@ -334,9 +358,10 @@ def _for_one_event(folder: Path, media: Path | None, arm: str) -> Settings:
     sections: dict[str, Any] = {"ledger": ledger}
     if arm:
         sections["ab"] = AbSettings(primary=arm)
+    here: dict[str, Any] = {"decode_processes": 0}  # one clip is decoded before one would start
     if media:
-        roots = (*settings.media.allowed_roots, media.resolve().parent)
-        sections["media"] = settings.media.model_copy(update={"allowed_roots": roots})
+        here["allowed_roots"] = (*settings.media.allowed_roots, media.resolve().parent)
+    sections["media"] = settings.media.model_copy(update=here)
     return settings.model_copy(update=sections)
 
 

@@ -21,12 +21,13 @@ from sidecar.core.feed import Feed
 from sidecar.core.filters import Filters
 from sidecar.core.gate import find_exposures
 from sidecar.core.intake import Intake
+from sidecar.core.places import Places
 from sidecar.core.plugins import Plugins, load_plugins
 from sidecar.core.prompting import build_default_rules
 from sidecar.core.routing import ArmsInForce, Routing, Switchboard
+from sidecar.core.same_question import SameQuestions
 from sidecar.core.scheduling import Scheduler, cost_of
 from sidecar.core.service import Service
-from sidecar.core.slots import Slots
 from sidecar.core.state import FindsProblems, Reporter
 from sidecar.core.tally import Tally
 from sidecar.core.tracing import UNTRACED, TracedClips
@@ -48,8 +49,8 @@ from sidecar.operators import afterwards, build_frame_store, build_operators
 from sidecar.outside.canary_clip import open_canary_clip
 from sidecar.outside.clips import Clips
 from sidecar.outside.clock import SystemClock
+from sidecar.outside.decoders import build_sampler
 from sidecar.outside.fetch import GuardedFetcher
-from sidecar.outside.frames import PyavSampler
 from sidecar.outside.prompts import load_descriptions
 from sidecar.outside.vst import VstClient
 from sidecar.parts import (
@@ -202,6 +203,7 @@ class App:
                     backlog=backlog,
                     queued=self.dispatcher.queued,
                     in_flight=self.service.slots.taken,
+                    places=self.service.slots.total,
                 )
             self._observe_endpoints()
             await asyncio.sleep(LEVELS_EVERY_S)
@@ -211,7 +213,12 @@ class App:
             for it in arm.vitals.endpoints:
                 is_left_out = it.breaker is Breaker.OPEN
                 self.ab.meter.endpoint(
-                    arm.name, it.place, in_flight=it.in_flight, is_left_out=is_left_out
+                    arm.name,
+                    it.place,
+                    in_flight=it.in_flight,
+                    waiting=it.waiting,
+                    limit=it.limit,
+                    is_left_out=is_left_out,
                 )
 
 
@@ -245,7 +252,8 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
     plugins = load_plugins(settings.answers)
     routing = build_routing(settings, plugins, meter, clock, tracer)
     switchboard = Switchboard(routing)
-    submitted, feed, slots = Bell(), Feed(), Slots(settings.verify.max_in_flight)
+    submitted, feed = Bell(), Feed()
+    slots = Places(switchboard, settings.verify.max_in_flight, lambda: sampler.waiting)
 
     def hear_of_others() -> None:
         dispatcher.look_again()
@@ -257,7 +265,7 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
 
     store = build_store(settings.ledger, clock, hear_of_others)
     ledger, prompts = store.ledger, store.prompts
-    fetcher, sampler = GuardedFetcher(settings.media), PyavSampler(settings.media)
+    fetcher, sampler = GuardedFetcher(settings.media), build_sampler(settings.media)
     recorder = VstClient(settings.vst, clock) if settings.vst.base_url else None
     clips = Clips(with_inline(settings), fetcher, recorder)
     sinks = build_sinks(settings.sinks, settings.bridge, clock, tracer)
@@ -277,6 +285,7 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
         clock=clock,
         deadline_s=settings.verify.deadline_s,
         use_verdict=settings.verify.use_verdict,
+        same=SameQuestions() if settings.verify.share_answers else None,
         default_system=settings.prompts.default_system,
         default_rules=build_default_rules(settings.answers, plugins.functions),
         descriptions=load_descriptions(alert_types_of(settings)),
@@ -292,7 +301,7 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
     scheduler = Scheduler(
         settings.scheduling,
         clock,
-        settings.verify.max_in_flight,
+        slots,
         lambda event: cost_of(event, switchboard.current.lead.plan),
     )
     dispatcher = Dispatcher(
@@ -349,16 +358,6 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
     if settings.websocket.enabled:
         reading["door websocket"] = websocket
     parts.update(reading)
-    operators = build_operators(
-        settings,
-        service,
-        ab.comparing,
-        verifier,
-        frames,
-        parsers=plugins.functions,
-        to_deliver=outbox.notify,
-        reporter=Reporter(service, ab.arms, tally, dispatcher, find_problems),
-    )
     faces = Faces(
         realtime=realtime.api,
         review=build_review(settings, reviewer, service),
@@ -371,14 +370,23 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
         arms=ab.face,
         comparing=ab.comparing,
         comparisons=ab.comparisons,
-        operators=operators,
+        operators=build_operators(
+            settings,
+            service,
+            ab.comparing,
+            verifier,
+            frames,
+            parsers=plugins.functions,
+            to_deliver=outbox.notify,
+            reporter=Reporter(service, ab.arms, tally, dispatcher, find_problems),
+        ),
         promoting=ab.promoting,
         access=access.http,
     )
     backends = [arm.backend for arm in routing.arms.values()]
     owned: tuple[Closes, ...] = (
         *doors.owned,
-        operators.loans,
+        faces.operators.loans,
         *realtime.owned,
         *sinks,
         *backends,

@@ -17,6 +17,7 @@ from sidecar.core.comparing import Comparing
 from sidecar.core.endpoints import Endpoints
 from sidecar.core.intake import Intake, kind_of
 from sidecar.core.layers import MeteredVlm, RetryingVlm
+from sidecar.core.limits import AdaptiveLimit
 from sidecar.core.plugins import Plugins, load_object
 from sidecar.core.routing import Arm, Routing
 from sidecar.core.tracing import UNTRACED, TracedVlm
@@ -77,7 +78,10 @@ def _build_arm(
     adapter = plugins.around(load_object(known, f"arms.{name}.adapter"))
     servers, vitals = _build_servers(name, arm, adapter, connect)
     metered = [MeteredVlm(server, meter, name, clock) for server in servers]
-    endpoints = Endpoints(name, metered, vitals, clock)
+    verify = settings.verify
+    most = arm.max_in_flight or verify.max_in_flight
+    limits = [AdaptiveLimit(most, is_fixed=not verify.adaptive) for _ in servers]
+    endpoints = Endpoints(name, metered, vitals, clock, limits)
     return Arm(
         name=name,
         adapter=adapter,

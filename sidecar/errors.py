@@ -42,6 +42,7 @@ SidecarError
     │   │   MediaTooLarge, MediaTooLong, MediaTooManyPixels, MediaTruncated,
     │   │   MediaNotVideo, MediaWithoutVideo, MediaSingleFrame
     │   ├── MediaNotStored      the disk here has no room for it
+    │   ├── DecoderCrashed      it ended two processes that decoded it
     ├── VlmError
     │   ├── VlmTimeout, VlmUnreachable, VlmServerError, VlmInvalidPayload, VlmBusy, VlmRefused
     ├── AnswerError
@@ -353,6 +354,9 @@ class MediaSingleFrame(MediaError): ...
 class MediaNotStored(MediaError): ...
 
 
+class DecoderCrashed(MediaError): ...
+
+
 class VlmError(VerificationError):
     """The model's server did not answer with a completion. `detail` is the root cause."""
 
@@ -363,7 +367,16 @@ class VlmTimeout(VlmError): ...
 class VlmUnreachable(VlmError): ...
 
 
-class VlmServerError(VlmError): ...
+class VlmServerError(VlmError):
+    """It failed.
+
+    Attributes:
+        is_full: it said that it has too much to do, or is not ready (status 503).
+    """
+
+    def __init__(self, detail: str = "", *, code: int | None = None, is_full: bool = False) -> None:
+        super().__init__(detail, code=code)
+        self.is_full = is_full
 
 
 class VlmInvalidPayload(VlmError): ...
@@ -638,6 +651,7 @@ ROWS: Final[Mapping[type[SidecarError], Row]] = MappingProxyType(
             retryable=True,
             source=ErrorSource.MEDIA,
         ),
+        DecoderCrashed: _media("decoder_crashed", 422),
         VlmTimeout: _vlm(
             "vlm_timeout",
             (504, "VLM request timed out, {detail}"),

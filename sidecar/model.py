@@ -88,6 +88,7 @@ class VerifyEvent:
         raw: the JSON object as it came, unknown fields included. Never mutated.
         attempt: how often the event was taken up, this time included; starts at 1.
         cohort: shared by the updates of one event; "" for on-demand requests, which have none.
+        supersedes: key of the verdict on the same event that this one's replaces; "" for none.
     """
 
     key: str
@@ -104,6 +105,7 @@ class VerifyEvent:
     object_ids: tuple[str, ...] = ()
     attempt: int = 1
     cohort: str = ""
+    supersedes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -697,6 +699,8 @@ class Verdict:
         left_out: arms that were not asked though their turn had come, each with the reason why.
         stages: what was reached when, in ms since the event was taken up.
         document: what to publish where that is not the event with its `info`; None: it is.
+        shared_with: key of the event that was looked at in its place, as it asked the same at the
+            same time; "" when this one was.
     """
 
     event: VerifyEvent
@@ -720,6 +724,7 @@ class Verdict:
     left_out: tuple[tuple[str, LeftOut], ...] = ()
     stages: tuple[tuple[Stage, int], ...] = ()
     document: Mapping[str, Any] | None = None
+    shared_with: str = ""
 
     @property
     def outcome(self) -> Outcome:

@@ -584,7 +584,7 @@ class Meter(Protocol):
         """Work on an event began, after it had waited in line."""
         ...
 
-    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
+    def observe(self, *, backlog: int, queued: int, in_flight: int, places: int) -> None:
         """Levels of the moment."""
         ...
 
@@ -842,7 +842,16 @@ class ArmsMeter(Protocol):
         """How far a promotion is; None: there is none."""
         ...
 
-    def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
+    def endpoint(
+        self,
+        arm: str,
+        place: str,
+        *,
+        in_flight: int,
+        waiting: int,
+        limit: int,
+        is_left_out: bool,
+    ) -> None:
         """Levels of one of an arm's servers at the moment."""
         ...
 

@@ -259,10 +259,16 @@ class LedgerSettings(_Section):
 class VerifySettings(_Section):
     """The use case."""
 
-    max_in_flight: int = Field(default=8, ge=1, le=4096)
-    """Verifications at the same time."""
+    max_in_flight: int = Field(default=64, ge=1, le=4096)
+    """Verifications at the same time, and requests to one of an arm's endpoints, at most."""
+    adaptive: bool = True
+    """Find below that how many requests each endpoint turns into throughput, and keep what is more
+    in line here; false always goes up to `max_in_flight`."""
     deadline_s: float = Field(default=120.0, gt=0)
     """Time for one verification from being taken up; then it ends as `deadline_expired`."""
+    share_answers: bool = False
+    """Let events that ask the same at the same time, about the same clip and window, wait for one
+    look and share its answer."""
     use_verdict: bool = True
     """Read a verdict from the answer about `info.media_urls`. VSS's shipped default is false: its
     direct media answers are free text without a verdict."""
@@ -327,8 +333,11 @@ class MediaSettings(_Section):
     """Largest width x height of a frame before resizing (4096 x 2304)."""
     max_items: int = Field(default=5, ge=1, le=64)
     """Pictures of one event that are looked at (VSS: 5); further ones are left out."""
+    decode_processes: int | None = Field(default=None, ge=0, le=64)
+    """Processes that decode clips, started when they are needed: one that crashes costs only its
+    clip. None: one for each core, up to 16; 0 decodes in the service's own process."""
     decode_workers: int = Field(default=2, ge=1, le=64)
-    """Clips decoded at the same time."""
+    """Clips decoded at the same time where `decode_processes` is 0."""
     inline_dir: Path | None = None
     """Folder for frames and clips that come with their event; they are removed after its verdict.
     None: `inline` beside the SQLite ledger. Replicas with a Redis ledger need a folder that all of
@@ -684,6 +693,8 @@ class ArmSettings(_Section):
     """Time for one request to the endpoint (VSS ships 5, too short to reason on an edge GPU)."""
     retries: int = Field(default=1, ge=0, le=10)
     """Further requests after a retryable failure, within the event's deadline (VSS: 1)."""
+    max_in_flight: int | None = Field(default=None, ge=1, le=4096)
+    """Requests to one endpoint at the same time, at most; None takes `verify.max_in_flight`."""
     reconnect_s: float = Field(default=30.0, ge=0)
     """How long an event waits for a server that cannot be reached, such as one that restarts, if
     its deadline allows it (VSS: not at all)."""

@@ -72,6 +72,8 @@ async def running(folder: Path, **sections: Mapping[str, Any]) -> AsyncGenerator
             "metrics": {"enabled": False},
             "canary": {"enabled": False},
             **sections,
+            # a test's clips are few; a process for them would take longer to start than they
+            "media": {"decode_processes": 0, **sections.get("media", {})},
         }
     )
     app = build(settings)

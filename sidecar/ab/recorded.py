@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sidecar.compared import Label
 from sidecar.contract.body import parse_json_object
+from sidecar.contract.published import original
 from sidecar.core.intake import Intake, kind_of
-from sidecar.core.past import original
 from sidecar.errors import InvalidRequest, Issue, RequestError
 from sidecar.model import VerdictRecord, VerifyEvent
 

@@ -23,8 +23,8 @@ from sidecar.ab.summary import ArmSummary, Summary
 from sidecar.ab.window import Window
 from sidecar.compared import ComparedEvent, Label
 from sidecar.contract.compared import join, merge, read_line, read_truth
+from sidecar.contract.published import original
 from sidecar.core.intake import Intake, kind_of
-from sidecar.core.past import original
 from sidecar.errors import MediaError, RequestError, SettingsError
 from sidecar.model import EvidenceForm, SamplePlan, VerdictRecord, VerifyEvent
 from sidecar.outside.clock import SystemClock

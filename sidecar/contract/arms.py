@@ -34,10 +34,16 @@ class ArmChoiceRequest(BaseModel):
 
 
 class EndpointResponse(BaseModel):
-    """One server of an arm. `leftOut`: it gets no requests because it fails."""
+    """One server of an arm. `leftOut`: it gets no requests because it fails.
+
+    `inFlight`: requests that it is answering, up to `limit`, which follows what it turns into
+    throughput; `waiting`: further ones, in line here.
+    """
 
     url: str
     inFlight: int
+    waiting: int
+    limit: int
     leftOut: bool
     problem: str
 

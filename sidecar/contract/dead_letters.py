@@ -33,7 +33,7 @@ class DeadLetterListResponse(BaseModel):
     nextCursor: str | None = None
 
 
-class ReplayResponse(BaseModel):
+class LetterReplayResponse(BaseModel):
     """How many deliveries are to be made again."""
 
     status: Literal["success"] = "success"

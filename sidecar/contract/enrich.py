@@ -199,6 +199,10 @@ def _provenance(verdict: Verdict) -> dict[str, str]:
         facts["sidecarRule"] = verdict.rule
     if verdict.stages:
         facts["sidecarStages"] = orjson.dumps(verdict.stages).decode()
+    if verdict.shared_with:
+        facts["sidecarSharedWith"] = verdict.shared_with
+    if verdict.event.supersedes:
+        facts["sidecarSupersedes"] = verdict.event.supersedes
     return {**facts, **_reason(verdict), **_answers(verdict.answers), **_arms(verdict)}
 
 

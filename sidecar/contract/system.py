@@ -71,12 +71,15 @@ class FactResponse(BaseModel):
 class SystemEndpointResponse(BaseModel):
     """A server. `state`: `closed` gets requests, `open` gets none, `trial` gets one at a time.
 
+    At most `limit` requests are answered at the same time now, and `waiting` wait for that.
     `failures` are those in a row, `problem` is the latest. `dialect` is empty until it was asked.
     """
 
     url: str
     state: Literal["closed", "open", "trial"]
     inFlight: int
+    limit: int
+    waiting: int
     failures: int
     problem: str
     latency: LatencyResponse

@@ -1,4 +1,7 @@
-"""Several servers of one arm as one backend: the least busy one is asked, a broken one is not."""
+"""The servers of one arm as one backend: the least busy one is asked, a broken one is not.
+
+None is asked more at the same time than it turns into throughput.
+"""
 
 import asyncio
 import random
@@ -8,9 +11,17 @@ from typing import Final, TypeVar
 
 import structlog
 
+from sidecar.core.limits import AdaptiveLimit, Gate, Ticket
 from sidecar.core.vitals import Breaker, EndpointVitals, Vitals
 from sidecar.dialect import ServerDialect
-from sidecar.errors import VlmError, VlmRefused, VlmServerError, VlmTimeout, VlmUnreachable
+from sidecar.errors import (
+    VlmBusy,
+    VlmError,
+    VlmRefused,
+    VlmServerError,
+    VlmTimeout,
+    VlmUnreachable,
+)
 from sidecar.model import ChatReply, ChatRequest
 from sidecar.ports import Clock, VlmBackend
 
@@ -24,7 +35,7 @@ _PATIENCE_S: Final = 5.0
 """A request that was given up after so long, or after several times what is typical, was slow."""
 _PATIENCE: Final = 4.0
 
-Endpoint = tuple[VlmBackend, EndpointVitals]
+Endpoint = tuple[VlmBackend, EndpointVitals, Gate]
 
 _log = structlog.get_logger()
 
@@ -32,7 +43,8 @@ _log = structlog.get_logger()
 class Endpoints:
     """Completes chats at one of several servers. Implements `ports.VlmBackend`.
 
-    A request goes to the server with the fewest in flight among those that work. After failures in
+    A request goes to the server with the fewest in flight among those that work, as a share of what
+    each turns into throughput; where that is reached, requests wait here in line. After failures in
     a row a server gets no more; it is pinged with growing pauses, and when it answers, single
     requests show whether it completes chats again. When no server works, they are tried all the
     same: the caller has nowhere else to go.
@@ -45,6 +57,7 @@ class Endpoints:
         backends: the servers.
         vitals: what is known of them, in the same order; kept up to date here.
         clock: times the completions.
+        limits: of the servers, in the same order.
         sleep: waits before a ping.
     """
 
@@ -54,12 +67,14 @@ class Endpoints:
         backends: Sequence[VlmBackend],
         vitals: Vitals,
         clock: Clock,
+        limits: Sequence[AdaptiveLimit],
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._arm = arm
         self._vitals = vitals
-        self._endpoints = list(zip(backends, vitals.endpoints, strict=True))
+        gates = [Gate(*it) for it in zip(vitals.endpoints, limits, strict=True)]
+        self._endpoints = list(zip(backends, vitals.endpoints, gates, strict=True))
         self._clock = clock
         self._sleep = sleep
         self._revivals: set[asyncio.Task[None]] = set()
@@ -100,23 +115,27 @@ class Endpoints:
         """Complete one chat; when a server cannot be reached the next one is asked at once.
 
         Raises:
+            VlmBusy: no server had time for it.
             VlmError: that of the last server, or none speaks the request's dialect any more.
         """
         deadline = self._clock.monotonic() + timeout_s
         tried: list[EndpointVitals] = []
         while True:
-            backend, vitals = await self._pick(request, tried)
-            tried.append(vitals)
+            endpoint = await self._pick(request, tried)
+            ticket = await self._enter(endpoint, deadline - self._clock.monotonic())
+            if ticket is None:
+                continue
+            tried.append(endpoint[1])
             try:
                 left_s = deadline - self._clock.monotonic()
-                return await self._complete_at(backend, vitals, request, left_s)
+                return await self._complete_at(endpoint, ticket, request, left_s)
             except VlmUnreachable:
                 if len(tried) == len(self._endpoints):
                     raise
 
     async def ping(self) -> str:
         """Return "" when one of the servers works now, else what is wrong with them."""
-        problems = await asyncio.gather(*(backend.ping() for backend, _ in self._endpoints))
+        problems = await asyncio.gather(*(backend.ping() for backend, *_ in self._endpoints))
         return "" if "" in problems else " ".join(dict.fromkeys(problems))
 
     async def close(self) -> None:
@@ -124,7 +143,7 @@ class Endpoints:
         for task in self._revivals:
             task.cancel()
         await asyncio.gather(*self._revivals, return_exceptions=True)
-        for backend, _ in self._endpoints:
+        for backend, *_ in self._endpoints:
             await backend.close()
 
     async def _pick(self, request: ChatRequest, tried: Collection[EndpointVitals]) -> Endpoint:
@@ -134,67 +153,94 @@ class Endpoints:
         trouble: VlmError = VlmRefused(
             f"No server of arm {self._arm} takes what the request was written for any more"
         )
-        for backend, vitals in self._in_order():
+        for endpoint in self._in_order():
+            backend, vitals, _ = endpoint
             if any(vitals is it for it in tried):
                 continue
             try:
                 if request.dialect is None or await backend.dialect() == request.dialect:
-                    return backend, vitals
+                    return endpoint
             except VlmError as error:
-                self._fail(backend, vitals, error)
+                self._fail(endpoint, error)
                 trouble = error
         raise trouble
 
+    async def _enter(self, endpoint: Endpoint, within_s: float) -> Ticket | None:
+        """Wait for a place at a server; None when another one should be looked for."""
+        _, vitals, gate = endpoint
+        try:
+            async with asyncio.timeout(within_s):
+                return await gate.enter()
+        except TimeoutError:
+            raise VlmBusy(
+                f"The server at {vitals.place} is answering {vitals.in_flight} other requests, and "
+                f"none of them ended in time ({within_s:.1f} s)"
+            ) from None
+
     async def _complete_at(
-        self, backend: VlmBackend, vitals: EndpointVitals, request: ChatRequest, timeout_s: float
+        self, endpoint: Endpoint, ticket: Ticket, request: ChatRequest, timeout_s: float
     ) -> ChatReply:
+        """Complete a chat at a server that let it in."""
+        backend, vitals, gate = endpoint
         begun = self._clock.monotonic()
-        vitals.in_flight += 1
         try:
             reply = await backend.complete(request, timeout_s)
+            gate.answered(ticket, self._clock.monotonic() - begun, reply)
         except _FAULTS as error:
-            self._fail(backend, vitals, error)
+            is_load = isinstance(error, VlmTimeout) or _is_full(error)
+            (gate.refused if is_load else gate.lost)(ticket)
+            self._fail(endpoint, error)
             raise
-        except VlmError:
+        except VlmError as error:
+            (gate.refused if isinstance(error, VlmBusy) else gate.lost)(ticket)
             vitals.succeeded()
             raise
         except asyncio.CancelledError:
-            seconds = self._clock.monotonic() - begun
-            if seconds >= max(_PATIENCE_S, _PATIENCE * (self._vitals.typical_s or 0.0)):
-                self._fail(backend, vitals, VlmTimeout(f"given up after {seconds:.1f} s"))
+            self._give_up(endpoint, ticket, self._clock.monotonic() - begun)
             raise
         finally:
-            vitals.in_flight -= 1
+            gate.leave()
         vitals.succeeded()
         seconds = self._clock.monotonic() - begun
         self._vitals.took(seconds)
         vitals.latest_s.append(seconds)
         return reply
 
+    def _give_up(self, endpoint: Endpoint, ticket: Ticket, seconds: float) -> None:
+        """Take note of a request whose caller waited no longer."""
+        gate = endpoint[2]
+        if seconds < max(_PATIENCE_S, _PATIENCE * (self._vitals.typical_s or 0.0)):
+            gate.lost(ticket)
+            return
+        gate.refused(ticket)
+        self._fail(endpoint, VlmTimeout(f"given up after {seconds:.1f} s"))
+
     async def _from_any(
         self, endpoints: Iterable[Endpoint], ask: Callable[[VlmBackend], Awaitable[T]]
     ) -> T:
         trouble: VlmError | None = None
-        for backend, vitals in endpoints:
+        for endpoint in endpoints:
             try:
-                return await ask(backend)
+                return await ask(endpoint[0])
             except VlmError as error:
-                self._fail(backend, vitals, error)
+                self._fail(endpoint, error)
                 trouble = error
         assert trouble is not None
         raise trouble
 
     def _vitals_of(self, backend: VlmBackend) -> EndpointVitals:
-        return next(vitals for it, vitals in self._endpoints if it is backend)
+        return next(vitals for it, vitals, _ in self._endpoints if it is backend)
 
     def _in_order(self) -> list[Endpoint]:
         """Return the servers, the one to ask first."""
         shuffled = random.sample(self._endpoints, len(self._endpoints))
-        return sorted(shuffled, key=lambda it: (_is_left_out(it[1]), it[1].in_flight))
+        return sorted(shuffled, key=lambda it: (_is_left_out(it[1]), _load(it[1])))
 
-    def _fail(self, backend: VlmBackend, vitals: EndpointVitals, error: VlmError) -> None:
+    def _fail(self, endpoint: Endpoint, error: VlmError) -> None:
+        backend, vitals, gate = endpoint
         if not vitals.failed(error.detail):
             return
+        gate.send_away()
         _log.warning("endpoint_failing", arm=self._arm, endpoint=vitals.place, detail=error.detail)
         task = asyncio.create_task(self._revive(backend, vitals))
         self._revivals.add(task)
@@ -210,6 +256,15 @@ class Endpoints:
                     vitals.try_again()
             pause_s = min(pause_s * 2, _OPEN_MAX_S)
         _log.info("endpoint_asked_again", arm=self._arm, endpoint=vitals.place)
+
+
+def _is_full(error: VlmError) -> bool:
+    return isinstance(error, VlmServerError) and error.is_full
+
+
+def _load(vitals: EndpointVitals) -> float:
+    """Return how much a server has to do, as a share of what it turns into throughput."""
+    return (vitals.in_flight + vitals.waiting) / vitals.limit
 
 
 def _is_left_out(vitals: EndpointVitals) -> bool:

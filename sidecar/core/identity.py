@@ -9,6 +9,7 @@ from typing import Any, Final
 from sidecar.model import EventKind, Origin
 
 _HMAC_KEY: Final = b"HMAC"
+_AGAIN: Final = ":again:"
 _INCIDENT_FIELDS: Final = (
     ("[info][primaryObjectId]", ("info", "primaryObjectId")),
     ("category", ("category",)),
@@ -86,6 +87,24 @@ def request_key(origin: Origin, identity: str, body: bytes) -> str:
     return _join(origin, _short_digest(body), (identity,))
 
 
+def again_key(key: str) -> str:
+    """Compute the key under which an event is decided once more, though its own is decided."""
+    first, number = _times(key)
+    return f"{first}{_AGAIN}{number + 1}"
+
+
+def superseded_key(key: str) -> str:
+    """Return the key of the verdict that an event is to replace; "" for an event's first one."""
+    first, number = _times(key)
+    return f"{first}{_AGAIN}{number - 1}" if number > 1 else first if number else ""
+
+
+def origin_of(key: str) -> Origin:
+    """Tell from its key what an event was submitted for."""
+    head = key.partition(":")[0]
+    return Origin(head) if head in {Origin.ON_DEMAND, Origin.REVIEW} else Origin.PIPELINE
+
+
 def value_at(raw: Mapping[str, Any], path: tuple[str, ...]) -> object:
     """Return what lies at a path of an event; None when there is nothing."""
     node: object = raw
@@ -97,6 +116,15 @@ def value_at(raw: Mapping[str, Any], path: tuple[str, ...]) -> object:
 def text(value: object) -> str:
     """Write a scalar of an event as a string; None is ""."""
     return "" if value is None else str(value)
+
+
+def _times(key: str) -> tuple[str, int]:
+    """Return the first key of an event, and how often it was to be decided again.
+
+    No other key ends like that: the last part is a time, or a name whose colons are escaped.
+    """
+    first, mark, number = key.rpartition(_AGAIN)
+    return (first, int(number)) if mark and number.isdecimal() else (key, 0)
 
 
 def _short_digest(data: bytes) -> str:

@@ -13,16 +13,28 @@ from pydantic_core import PydanticCustomError
 from sidecar.contract.body import validate
 from sidecar.contract.bridge import is_bridge_alert, read_alert
 from sidecar.contract.event import BehaviorRecord, IncidentBody, OnDemandBody, parse_timestamp
+from sidecar.contract.published import original
 from sidecar.core.identity import (
+    again_key,
     cohort_key,
     fingerprint,
+    origin_of,
     request_key,
+    superseded_key,
     text,
     value_at,
     verdict_key,
 )
-from sidecar.errors import MediaRoute
-from sidecar.model import EventKind, MediaRequest, MediaType, Origin, StoredEvent, VerifyEvent
+from sidecar.errors import InvalidRequest, Issue, MediaRoute
+from sidecar.model import (
+    EventKind,
+    MediaRequest,
+    MediaType,
+    Origin,
+    StoredEvent,
+    VerdictRecord,
+    VerifyEvent,
+)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})
@@ -74,7 +86,23 @@ class Intake:
             event = self._read_filled(stored.raw, stored.raw, text(stored.raw.get("id")))
         else:
             event = self.read(stored.raw, stored.kind)
-        return replace(event, key=stored.key, attempt=stored.attempt)
+        supersedes = superseded_key(stored.key)
+        return replace(event, key=stored.key, attempt=stored.attempt, supersedes=supersedes)
+
+    def again(self, record: VerdictRecord) -> VerifyEvent:
+        """Read the event of a verdict again, to be decided once more under a key of its own.
+
+        Raises:
+            InvalidRequest: the published document does not hold the event as it came, as those of
+                VSS 2.4 do not.
+        """
+        key, origin = again_key(record.key), origin_of(record.key)
+        if origin is Origin.REVIEW:
+            raise InvalidRequest(
+                (Issue("", "layout", "A reviewed alert of VSS 2.4 does not hold its request."),)
+            )
+        raw = original(record.document)
+        return self.restore(StoredEvent(key, record.kind, origin, raw))
 
     def salvage(self, stored: StoredEvent) -> VerifyEvent:
         """Return what is left of a stored event that is none any more, as after an upgrade."""

@@ -2,19 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from sidecar.contract.bridge import is_bridge_alert
+from sidecar.contract.published import original
 from sidecar.core.intake import Intake
 from sidecar.errors import InvalidRequest, NotFound, NotRepeatable
 from sidecar.model import EventKind, Origin, StoredEvent, VerdictRecord, VerifyEvent
 from sidecar.ports import Ledger
-
-_WRITTEN: Final = (
-    *("reasoning", "verdict", "description", "videoSource", "errorSource"),
-    *("verificationResponseCode", "verificationResponseStatus"),
-)
-"""Keys of `info` that a verdict adds, besides those that begin with `sidecar`."""
 
 
 async def find_verdict(ledger: Ledger, identity: str) -> VerdictRecord:
@@ -29,24 +24,6 @@ async def find_verdict(ledger: Ledger, identity: str) -> VerdictRecord:
     if isinstance(record, StoredEvent):
         raise NotFound(f"The event '{identity}' has no verdict yet; ask again in a moment.")
     return record
-
-
-def original(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo what a verdict added to an event; an event without a verdict stays as it is."""
-    info = document.get("info")
-    if not isinstance(info, Mapping) or "sidecarVerdictKey" not in info:
-        return dict(document)
-    kept = {
-        key: value
-        for key, value in info.items()
-        if key not in _WRITTEN and not key.startswith("sidecar")
-    }
-    added = {"Id", *document.get("_normalized_added_fields", ()), "_normalized_added_fields"}
-    raw = {key: value for key, value in document.items() if key not in added}
-    alert_type = str(info.get("sidecarPromptVersion", "")).rpartition("@")[0]
-    if alert_type and "category" in raw:
-        raw["category"] = alert_type  # the published one may be the alert type's output category
-    return {**raw, "info": kept}
 
 
 def event_of(record: VerdictRecord, intake: Intake) -> VerifyEvent:

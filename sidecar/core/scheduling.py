@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sidecar.core.fair_queue import FairQueue, Waiting
+from sidecar.core.slots import Slots
 from sidecar.errors import DeadlineExpired, ShedByLoad, VerificationError
 from sidecar.model import SamplePlan, VerifyEvent
 from sidecar.ports import Clock
@@ -18,6 +19,8 @@ _SAMPLES: Final = 20
 """Events that must have ended before anything is concluded from how long they took."""
 _SMOOTHING: Final = 0.05
 """Weight of the latest event in the mean of how long one takes."""
+_SPREADS: Final = 2.0
+"""Mean deviations above the mean that nearly every event stays below."""
 _MOST_EXCESS: Final = 10.0
 """Waits that are longer than expected by more than this tell of an outage, not of the load."""
 
@@ -54,7 +57,7 @@ class Scheduler:
     Args:
         settings: deadlines and priorities.
         clock: its monotonic time.
-        places: how many events are worked on at the same time.
+        places: tell how many events are worked on at the same time.
         cost_of: how much work an event is, in any unit.
     """
 
@@ -62,7 +65,7 @@ class Scheduler:
         self,
         settings: SchedulingSettings,
         clock: Clock,
-        places: int,
+        places: Slots,
         cost_of: Callable[[VerifyEvent], float],
     ) -> None:
         self._settings = settings
@@ -72,6 +75,8 @@ class Scheduler:
         self._queue = FairQueue[Queued](settings.ageing_s)
         self._keys: set[str] = set()
         self._seconds_per_cost = 0.0
+        self._seconds = 0.0
+        self._spread_s = 0.0
         self._samples = 0
         self._excess = 1.0
 
@@ -107,7 +112,7 @@ class Scheduler:
             expires=self.expiry_of(event),
         )
         wait_s = self._expected_s(self._queue.cost_ahead(waiting))
-        needed_s = wait_s * self._excess + self._expected_s(waiting.cost)
+        needed_s = wait_s * self._excess + self._own_s
         if self._settings.shed and now + needed_s > waiting.expires:
             return Refused(event, _shed(needed_s, waiting.expires - now))
         self._queue.push(replace(waiting, item=Queued(event, wait_s)))
@@ -126,13 +131,15 @@ class Scheduler:
         return event, waiting.expires, waited_s
 
     def take_late(self) -> Iterator[Refused]:
-        """Take out the events for which it is too late."""
-        for waiting in self._queue.pop_expired(self._clock.monotonic()):
-            event = waiting.item.event
+        """Take out the events for which it is too late, or would be by the time they were done."""
+        now = self._clock.monotonic()
+        own_s = self._own_s if self._settings.shed else 0.0
+        for waiting in self._queue.pop_expired(now + own_s):
+            event, left_s = waiting.item.event, waiting.expires - now
             self._keys.discard(event.key)
-            waited_s = waiting.expires - waiting.since
+            waited_s = min(now, waiting.expires) - waiting.since
             self._compare(waiting.item.expected_s, waited_s)
-            yield Refused(event, _late(waited_s))
+            yield Refused(event, _shed(own_s, left_s) if left_s > 0 else _late(waited_s))
 
     def wait_s(self, longest_s: float) -> float:
         """Return how long nothing becomes too late, `longest_s` at most."""
@@ -142,17 +149,32 @@ class Scheduler:
         return max(0.0, min(longest_s, expiry - self._clock.monotonic()))
 
     def done(self, event: VerifyEvent, seconds: float) -> None:
-        """Learn from an event that was worked on how long one takes."""
-        took = seconds / self._cost_of(event)
+        """Learn from an event that was worked on, and whose place is still taken, how fast it goes.
+
+        What is kept is the time of the event by how many were worked on with it: that stays the
+        same when their number changes, as far as more of them only take longer.
+        """
+        at_once = max(self._places.taken, self._places.total)
+        pace = seconds / self._cost_of(event) / at_once
         self._samples += 1
         weight = max(_SMOOTHING, 1 / self._samples)
-        self._seconds_per_cost += weight * (took - self._seconds_per_cost)
+        self._seconds_per_cost += weight * (pace - self._seconds_per_cost)
+        if self._samples > 1:
+            self._spread_s += weight * (abs(seconds - self._seconds) - self._spread_s)
+        self._seconds += weight * (seconds - self._seconds)
 
-    def _expected_s(self, cost: float) -> float:
-        """Return how long so much work takes when every place is taken."""
+    @property
+    def _own_s(self) -> float:
+        """How long nearly every event takes, once it is begun; 0 when that is unknown."""
         if self._samples < _SAMPLES:
             return 0.0
-        return cost * self._seconds_per_cost / self._places
+        return self._seconds + _SPREADS * self._spread_s
+
+    def _expected_s(self, cost: float) -> float:
+        """Return how long so much work takes when every place is taken; 0 when that is unknown."""
+        if self._samples < _SAMPLES:
+            return 0.0
+        return cost * self._seconds_per_cost
 
     def _compare(self, expected_s: float, waited_s: float) -> None:
         """Learn how much longer events wait than was expected: others still come before them."""

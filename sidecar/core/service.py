@@ -122,6 +122,16 @@ class Service:
             raise answer
         return event
 
+    async def accept_again(
+        self, events: Sequence[VerifyEvent]
+    ) -> Sequence[Accepted | RequestError]:
+        """Accept events whose first verdict is there already; no filter drops them.
+
+        Raises:
+            StoreUnavailable: refused, all of them.
+        """
+        return await self._accept([Offer(event) for event in events])
+
     async def find(self, identity: str) -> VerdictRecord | StoredEvent:
         """Find by submitted id, `Id` or verdict key; a StoredEvent is not decided yet.
 

@@ -13,18 +13,23 @@ class Slots:
         self._taken = 0
 
     @property
+    def total(self) -> int:
+        """How many places there are."""
+        return self._total
+
+    @property
     def taken(self) -> int:
         """How many places are taken."""
         return self._taken
 
     @property
     def free(self) -> int:
-        """How many places are free."""
-        return self._total - self._taken
+        """How many places are free; below 0 when there are fewer than were taken."""
+        return self.total - self._taken
 
     def take(self, wanted: int | None = None) -> int:
         """Take up to `wanted` places, or all that are free; returns how many there were."""
-        free = self._total - self._taken
+        free = max(0, self.free)
         granted = free if wanted is None else min(wanted, free)
         self._taken += granted
         return granted

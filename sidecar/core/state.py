@@ -125,7 +125,7 @@ class Reporter:
             queued=lines.queued,
             lines=lines.longest_lines(MOST_LINES),
             in_flight=service.slots.taken,
-            places=service.slots.taken + service.slots.free,
+            places=service.slots.total,
             outcomes=self.tally.outcomes,
             reasons=self.tally.reasons,
             arms=arms,

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sidecar.core.asking import Asker, with_reason
-from sidecar.core.choosing import Facts, facts_of
+from sidecar.core.choosing import Facts, Plan, facts_of
 from sidecar.core.consulting import Consultation
 from sidecar.core.exhibits import Exhibits
 from sidecar.core.prompting import fill_prompt
-from sidecar.core.routing import Arm, Switchboard
+from sidecar.core.routing import Arm, Routing, Switchboard
+from sidecar.core.same_question import Question, SameQuestions, adopt
 from sidecar.errors import DeadlineExpired, MediaRoute, NoPrompt, VerificationError
 from sidecar.model import (
     PLAIN_RULES,
@@ -94,6 +95,7 @@ class Verifier:
         switchboard: tells which arms are asked; an event keeps those that it began with.
         deadline_s: for one event, from being taken up.
         use_verdict: False gives VSS's free-text answers about directly named media.
+        same: lets events that ask the same share an answer; None looks at each.
         default_system: system prompt of alert types without their own.
         default_rules: how answers about alert types without rules of their own are read.
         descriptions: of events by verdict, by alert type in lower case.
@@ -106,6 +108,7 @@ class Verifier:
     clock: Clock
     deadline_s: float
     use_verdict: bool = True
+    same: SameQuestions | None = None
     default_system: str = ""
     default_rules: AnswerRules = PLAIN_RULES
     descriptions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -129,13 +132,38 @@ class Verifier:
         except (TimeoutError, VerificationError) as error:
             return Look(self._timed(self.failed(event, _cause(error, allowed_s)), begun))
         plan = routing.plan(facts_of(event, prompt))
+        question = Question.of(event, prompt, plan, routing) if self.same else None
+        if question is None or self.same is None:
+            return await self._look(event, prompt, plan, routing, begun, begun + allowed_s)
+        try:
+            async with asyncio.timeout(allowed_s):
+                found = await self.same.ask(question)
+        except TimeoutError as error:
+            return Look(self._timed(self.failed(event, _cause(error, allowed_s)), begun))
+        if found is not None:
+            return Look(self._timed(adopt(found, event, prompt), begun))
+        with self.same.looking(question) as looking:
+            look = await self._look(event, prompt, plan, routing, begun, begun + allowed_s)
+            looking.found = None if look.verdict.error else look.verdict
+        return look
+
+    async def _look(
+        self,
+        event: VerifyEvent,
+        prompt: Prompt,
+        plan: Plan,
+        routing: Routing,
+        begun: float,
+        deadline: float,
+    ) -> Look:
+        """Show an event to the arms of a plan."""
         exhibits = Exhibits(event, prompt.segment_anchor, self.clips, self.asker.sampler)
 
         async def ask(arm: Arm, limit_s: float) -> Verdict:
             return await self._ask(event, prompt, exhibits, arm, limit_s, begun)
 
         try:
-            asked = Consultation(routing.arms, plan, ask, self.clock, begun + allowed_s)
+            asked = Consultation(routing.arms, plan, ask, self.clock, deadline)
             verdict = await asked.verdict()
         finally:
             await exhibits.close()

@@ -34,6 +34,8 @@ class EndpointVitals:
     Attributes:
         place: where it is, for texts that a user reads.
         in_flight: requests that it is answering.
+        waiting: requests that wait until it answers fewer.
+        limit: how many it may answer at the same time now; see `core.limits`.
         failures: in a row.
         openings: of the breaker, since it last answered as it should.
         trouble: what the latest failure was; "" when it works.
@@ -43,6 +45,8 @@ class EndpointVitals:
 
     place: str
     in_flight: int = 0
+    waiting: int = 0
+    limit: int = 0
     failures: int = 0
     openings: int = 0
     breaker: Breaker = Breaker.CLOSED
@@ -92,6 +96,22 @@ class Vitals:
     def is_down(self) -> bool:
         """Whether all of them were seen to fail, and none was seen to work since."""
         return all(it.breaker is Breaker.OPEN for it in self.endpoints)
+
+    @property
+    def limit(self) -> int:
+        """How many requests those that work may answer at the same time; of all when none does."""
+        working = [it for it in self.endpoints if it.breaker is not Breaker.OPEN]
+        return sum(it.limit for it in working or self.endpoints)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests they are answering."""
+        return sum(it.in_flight for it in self.endpoints)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait until they answer fewer."""
+        return sum(it.waiting for it in self.endpoints)
 
     def took(self, seconds: float) -> None:
         """One of them completed a chat."""

@@ -128,6 +128,8 @@ def show_arm(state: ArmState) -> ArmResponse:
             EndpointResponse(
                 url=it.place,
                 inFlight=it.in_flight,
+                waiting=it.waiting,
+                limit=it.limit,
                 leftOut=it.breaker is Breaker.OPEN,
                 problem=it.trouble,
             )

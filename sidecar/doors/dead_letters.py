@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 
 from sidecar.contract.dead_letters import (
     DeadLetterListResponse,
-    ReplayResponse,
+    LetterReplayResponse,
     write_dead_letters,
 )
 from sidecar.contract.verdict import ErrorResponse
@@ -18,6 +18,8 @@ from sidecar.model import MAX_SEQ
 from sidecar.ports import Ledger
 
 _MISSING: Final[dict[int | str, dict[str, Any]]] = {404: {"model": ErrorResponse}}
+
+LetterId = Annotated[int, Path(ge=1, le=MAX_SEQ)]
 
 
 def add_dead_letter_routes(
@@ -40,11 +42,13 @@ def add_dead_letter_routes(
         return write_dead_letters(entries, limit)
 
     @router.post("/dead-letters/{letter_id}/replay", responses=_MISSING, tags=["dead letters"])
-    async def replay(letter_id: Annotated[int, Path(ge=1, le=MAX_SEQ)], by: By) -> ReplayResponse:
+    async def replay(
+        letter_id: Annotated[int, Path(ge=1, le=MAX_SEQ)], by: By
+    ) -> LetterReplayResponse:
         """Deliver one again, with all its attempts."""
         found = await ledger.dead_letters(limit=1, after=letter_id - 1)
         if [letter_id] != [entry.id for entry in found]:
             raise NotFound(f"There is no dead letter {letter_id}; it may be scheduled already.")
         scheduled = await ledger.replay([letter_id], by)
         to_deliver()
-        return ReplayResponse(scheduled=scheduled)
+        return LetterReplayResponse(scheduled=scheduled)

@@ -51,6 +51,7 @@ from sidecar.doors.paging import Cursor, PageSize
 from sidecar.doors.promotion import promotion_router
 from sidecar.doors.realtime import Realtime, realtime_router
 from sidecar.doors.refusals import json_answer, translate_errors, write_refusal
+from sidecar.doors.replaying import replaying_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
 from sidecar.doors.sessions import sessions_router
@@ -139,6 +140,7 @@ def create_http_app(
     app.include_router(arms_router(faces.arms, REFUSALS))
     app.include_router(operators_router(faces.operators, REFUSALS))
     app.include_router(_verdict_router(service))
+    app.include_router(replaying_router(service, faces.audit, REFUSALS))
     app.include_router(alert_config_router(service.prompts, REFUSALS, faces.parsers))
     app.include_router(realtime_router(faces.realtime, REFUSALS, http.max_json_depth))
     app.include_router(audit_router(faces.audit, REFUSALS))

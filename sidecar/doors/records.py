@@ -1,7 +1,7 @@
 """What every broker door does with a record, whatever the broker: store it, or put it aside."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -10,7 +10,7 @@ from sidecar.contract.body import parse_json_object
 from sidecar.contract.bridge import read_alert
 from sidecar.contract.nvschema import from_protobuf
 from sidecar.core.backoff import backoff
-from sidecar.core.service import Service
+from sidecar.core.service import Service, Submission
 from sidecar.core.tracing import UNTRACED
 from sidecar.errors import (
     Ack,
@@ -33,6 +33,53 @@ _log = structlog.get_logger()
 
 Decode = Callable[[EventKind, bytes], Mapping[str, Any]]
 """From a record's value to the event's JSON object; raises RequestError."""
+
+
+class _Together:
+    """Submits what several records bring in the same moment with one wait for the disk."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._gathered: list[tuple[Mapping[str, Any], EventKind]] = []
+        self._answers: list[asyncio.Future[Submission]] = []
+        self._submitting: set[asyncio.Task[None]] = set()
+
+    async def submit(self, raw: Mapping[str, Any], kind: EventKind) -> Submission:
+        """Do what `Service.submit` does."""
+        if self._service.tracer is not UNTRACED:  # each event belongs to a trace of its own
+            return await self._service.submit(raw, kind)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Submission] = loop.create_future()
+        self._gathered.append((raw, kind))
+        self._answers.append(answer)
+        if len(self._answers) == 1:
+            loop.call_soon(self._begin)
+        return await answer
+
+    def _begin(self) -> None:
+        events, self._gathered = self._gathered, []
+        answers, self._answers = self._answers, []
+        task = asyncio.create_task(self._submit(events, answers))
+        self._submitting.add(task)
+        task.add_done_callback(self._submitting.discard)
+
+    async def _submit(
+        self,
+        events: Sequence[tuple[Mapping[str, Any], EventKind]],
+        answers: Sequence[asyncio.Future[Submission]],
+    ) -> None:
+        told: Sequence[Submission | Exception]
+        try:
+            told = await self._service.submit_all(events)
+        except Exception as error:  # noqa: BLE001 - whoever waits for an answer handles it
+            told = [error] * len(events)
+        for answer, it in zip(answers, told, strict=True):
+            if answer.done():  # whoever waited went away
+                continue
+            if isinstance(it, Exception):
+                answer.set_exception(it)
+            else:
+                answer.set_result(it)
 
 
 class RecordIntake:
@@ -58,7 +105,7 @@ class RecordIntake:
     ) -> None:
         self._source = source
         self._decode = decode
-        self._service = service
+        self._events = _Together(service)
         self._dead_letters = dead_letters
         self._meter = meter
         self._tracer = tracer
@@ -102,7 +149,7 @@ class RecordIntake:
         attempt = 0
         while True:
             try:
-                await self._service.submit(raw, record.kind)
+                await self._events.submit(raw, record.kind)
             except RequestError as error:
                 if row_of(error).ack is not Ack.RETRY:
                     raise

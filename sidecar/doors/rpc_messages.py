@@ -296,6 +296,8 @@ def write_arm(state: ArmState) -> pb.Arm:
             pb.Endpoint(
                 url=it.place,
                 in_flight=it.in_flight,
+                waiting=it.waiting,
+                limit=it.limit,
                 left_out=it.breaker is Breaker.OPEN,
                 problem=it.trouble,
             )

@@ -66,6 +66,7 @@ ROUTES: Final[Mapping[str, Scope | None]] = {
     "GET /api/v1/verdicts/{identity}/clip": _READ,
     "GET /api/v1/verdicts/{identity}/frames": _READ,
     "GET /api/v1/verdicts/{identity}/frames/{index}": _READ,
+    "POST /api/v1/verdicts/replay": _ADMIN,
     "GET /api/v1/audit": _ADMIN,
     "GET /api/v1/arms": _READ,
     "PUT /api/v1/arms": _ADMIN,

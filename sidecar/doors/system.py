@@ -117,6 +117,8 @@ def _endpoint(vitals: EndpointVitals) -> SystemEndpointResponse:
         url=vitals.place,
         state=vitals.breaker.value,
         inFlight=vitals.in_flight,
+        limit=vitals.limit,
+        waiting=vitals.waiting,
         failures=vitals.failures,
         problem=vitals.trouble,
         latency=_latency(percentiles_of(vitals.latest_s)),

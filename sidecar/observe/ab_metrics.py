@@ -78,6 +78,18 @@ class PrometheusArmsMeter:
             ["arm", "endpoint"],
             registry=registry,
         )
+        self._limit = Gauge(
+            "sidecar_endpoint_limit",
+            "Requests that an endpoint may be answering at the same time now.",
+            ["arm", "endpoint"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "sidecar_endpoint_waiting",
+            "Requests that wait until an endpoint is answering fewer.",
+            ["arm", "endpoint"],
+            registry=registry,
+        )
         self._is_left_out = Gauge(
             "sidecar_ab_endpoint_left_out",
             "1 while an endpoint fails and gets no requests that can go elsewhere.",
@@ -135,7 +147,18 @@ class PrometheusArmsMeter:
             self._share.labels(promotion.candidate).set(promotion.share)
             self._stage.labels(promotion.candidate, promotion.stage.value).set(1)
 
-    def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
+    def endpoint(
+        self,
+        arm: str,
+        place: str,
+        *,
+        in_flight: int,
+        waiting: int,
+        limit: int,
+        is_left_out: bool,
+    ) -> None:
         """Set the levels of an endpoint."""
+        self._limit.labels(arm, place).set(limit)
+        self._waiting.labels(arm, place).set(waiting)
         self._in_flight.labels(arm, place).set(in_flight)
         self._is_left_out.labels(arm, place).set(is_left_out)

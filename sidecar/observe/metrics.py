@@ -84,6 +84,9 @@ class PrometheusMeter:
         self._frames_left_out = self._counter(
             "sidecar_frames_left_out", "Events whose pictures were not kept.", "reason"
         )
+        self._places = self._gauge(
+            "sidecar_places", "Events that may be verified at the same time now."
+        )
 
     def serve(self, settings: MetricsSettings) -> int:
         """Answer scrapes on a thread of its own; returns the port."""
@@ -140,11 +143,12 @@ class PrometheusMeter:
         """Time the wait for a place."""
         self._waited.observe(waited_s)
 
-    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
+    def observe(self, *, backlog: int, queued: int, in_flight: int, places: int) -> None:
         """Set the levels."""
         self._queued.set(queued)
         self._backlog.set(backlog)
         self._in_flight.set(in_flight)
+        self._places.set(places)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self.registry)

@@ -73,7 +73,13 @@ class PyavSampler:
 
     def __init__(self, settings: MediaSettings) -> None:
         self._settings = settings
+        self._under_way = 0
         self._pool = ThreadPoolExecutor(settings.decode_workers, thread_name_prefix="decode")
+
+    @property
+    def waiting(self) -> int:
+        """How many clips wait until others are decoded."""
+        return max(0, self._under_way - self._settings.decode_workers)
 
     async def sample(self, clip: Clip, plan: SamplePlan) -> Evidence:
         """Decode and sample; a form `url` passes the URLs on, and images are always frames.
@@ -84,10 +90,12 @@ class PyavSampler:
         if plan.form is EvidenceForm.URL:
             return Evidence(EvidenceForm.URL, clip.type, urls=clip.urls)
         stop = threading.Event()
-        work = partial(_sample, clip, plan, self._settings, stop)
+        work = partial(sample_clip, clip, plan, self._settings, stop)
+        self._under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
+            self._under_way -= 1
             stop.set()
 
     async def close(self) -> None:
@@ -95,7 +103,20 @@ class PyavSampler:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _sample(clip: Clip, plan: SamplePlan, limits: MediaSettings, stop: threading.Event) -> Evidence:
+def sample_clip(
+    clip: Clip, plan: SamplePlan, limits: MediaSettings, stop: threading.Event
+) -> Evidence:
+    """Decode and sample, in the calling thread.
+
+    Args:
+        clip: with files.
+        plan: what to show; of any form but `url`.
+        limits: of the media.
+        stop: set when nobody waits for it any more.
+
+    Raises:
+        MediaError: the clip cannot be decoded within the limits.
+    """
     for path in clip.paths:
         check_file(path, limits.max_bytes)
     if clip.type is MediaType.IMAGE:

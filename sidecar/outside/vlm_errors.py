@@ -45,7 +45,7 @@ def failure(status: int, answer: object) -> VlmError:
     kind, message = failure_from_body(answer)
     cause = _root_cause(kind or "HTTPError", f"HTTP {status}, {message.strip() or 'no message'}")
     if status == HTTPStatus.OK or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return VlmServerError(cause)
+        return VlmServerError(cause, is_full=status == HTTPStatus.SERVICE_UNAVAILABLE)
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         return VlmInvalidPayload(cause)
     if status == HTTPStatus.TOO_MANY_REQUESTS:

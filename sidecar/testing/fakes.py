@@ -63,7 +63,7 @@ class NullMeter:
     def begun(self, waited_s: float) -> None:
         """Ignore it."""
 
-    def observe(self, *, backlog: int, queued: int, in_flight: int) -> None:
+    def observe(self, *, backlog: int, queued: int, in_flight: int, places: int) -> None:
         """Ignore it."""
 
 
@@ -198,7 +198,16 @@ class NullArmsMeter:
     def promoted(self, promotion: Promotion | None) -> None:
         """Ignore it."""
 
-    def endpoint(self, arm: str, place: str, *, in_flight: int, is_left_out: bool) -> None:
+    def endpoint(
+        self,
+        arm: str,
+        place: str,
+        *,
+        in_flight: int,
+        waiting: int,
+        limit: int,
+        is_left_out: bool,
+    ) -> None:
         """Ignore it."""
 
 

@@ -8,8 +8,8 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Protocol
 
 import orjson
 from aiohttp import web
@@ -17,6 +17,7 @@ from aiohttp import web
 from sidecar.errors import SettingsError
 
 _JSON: Final = "application/json"
+_METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MAX_BODY_BYTES: Final = 64 * 2**20
 
 
@@ -49,6 +50,34 @@ class ScriptedAnswer:
     logprobs: tuple[Mapping[str, Any], ...] = ()
 
 
+class RefusedByEngine(Exception):
+    """A request that the engine would answer with 400; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What an engine counted."""
+
+    prompt_tokens: int
+    answer_tokens: int
+
+
+class Engine(Protocol):
+    """Tells how long requests take, instead of a latency."""
+
+    async def serve(self, body: Mapping[str, Any], answer_tokens: int) -> Served:
+        """Wait until the answer is there.
+
+        Raises:
+            RefusedByEngine: there will be none.
+        """
+        ...
+
+    def metrics(self) -> bytes:
+        """Return metrics in Prometheus's text format."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MockVlmOptions:
     """How the server behaves.
@@ -59,6 +88,7 @@ class MockVlmOptions:
         latency_sd_ms: its standard deviation (normal, cut off at 0).
         answers: given in turn, then from the start again.
         choose: gives the answer to a request's body instead of them.
+        engine: decides how long answers take, whose own `delay_ms` is added.
         seed: of the latencies.
         keep: how many request bodies to remember.
     """
@@ -68,6 +98,7 @@ class MockVlmOptions:
     latency_sd_ms: float = 0.0
     answers: tuple[ScriptedAnswer, ...] = (ScriptedAnswer(),)
     choose: Callable[[Mapping[str, Any]], ScriptedAnswer] | None = None
+    engine: Engine | None = None
     seed: int = 0
     keep: int = 100
 
@@ -156,6 +187,7 @@ class MockVlm:
         return [
             web.post("/v1/chat/completions", self._complete),
             web.get("/v1/models", self._models),
+            web.get("/metrics", self._tell_metrics),
             *(web.get(path, _healthy) for path in health),
             web.get("/stub/stats", self._tell_stats),
             web.post("/stub/gate/close", self._close_gate),
@@ -189,6 +221,9 @@ class MockVlm:
         self, request: web.Request, answer: ScriptedAnswer, body: bytes
     ) -> web.StreamResponse:
         await self._gate.wait()
+        engine = self._options.engine
+        if engine is not None:
+            answer, body = await self._from_engine(engine, await request.read(), answer)
         delay_ms = self._latency_ms() if answer.delay_ms is None else answer.delay_ms
         if delay_ms > 0:
             await asyncio.sleep(delay_ms / 1000)
@@ -198,6 +233,21 @@ class MockVlm:
             return await _break_off(request, body)
         return web.Response(body=body, status=answer.status, content_type=_JSON)
 
+    async def _from_engine(
+        self, engine: Engine, asked: bytes, answer: ScriptedAnswer
+    ) -> tuple[ScriptedAnswer, bytes]:
+        """Wait for the engine, and let `usage` tell what it counted."""
+        try:
+            served = await engine.serve(orjson.loads(asked), _words(answer))
+        except orjson.JSONDecodeError as error:
+            refusal = ScriptedAnswer(f"The body is not JSON: {error}", status=400)
+            return refusal, _encode(refusal, self._options)
+        except RefusedByEngine as error:
+            refusal = ScriptedAnswer(str(error), status=400)
+            return refusal, _encode(refusal, self._options)
+        counted = replace(answer, prompt_tokens=served.prompt_tokens)
+        return counted, _encode(counted, self._options)
+
     def _latency_ms(self) -> float:
         if self._options.latency_sd_ms == 0:
             return self._options.latency_ms
@@ -206,6 +256,18 @@ class MockVlm:
     async def _models(self, _request: web.Request) -> web.Response:
         model = {"id": self._options.model_id, "object": "model", "owned_by": "mock"}
         return _json({"object": "list", "data": [model]})
+
+    async def _tell_metrics(self, _request: web.Request) -> web.Response:
+        """Tell vLLM's gauge of running requests, or all that an engine knows."""
+        engine = self._options.engine
+        if engine is not None:
+            return web.Response(body=engine.metrics(), headers={"Content-Type": _METRICS})
+        text = (
+            "# TYPE vllm:num_requests_running gauge\n"
+            f'vllm:num_requests_running{{model_name="{self._options.model_id}"}} '
+            f"{self._in_flight}\n"
+        )
+        return web.Response(body=text.encode(), headers={"Content-Type": _METRICS})
 
     async def _tell_stats(self, _request: web.Request) -> web.Response:
         return _json(self.stats)
@@ -266,12 +328,16 @@ def _encode(answer: ScriptedAnswer, options: MockVlmOptions) -> bytes:
 
 def _usage(answer: ScriptedAnswer, prompt_tokens: int) -> dict[str, int]:
     """Count as a server does, with each word of the answer for a token."""
-    words = len(f"{answer.reasoning or ''} {answer.content or ''}".split())
+    words = _words(answer)
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": words,
         "total_tokens": prompt_tokens + words,
     }
+
+
+def _words(answer: ScriptedAnswer) -> int:
+    return len(f"{answer.reasoning or ''} {answer.content or ''}".split())
 
 
 def _scripted(item: object) -> ScriptedAnswer:

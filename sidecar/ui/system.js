@@ -136,7 +136,7 @@ class State {
         arm.problem ? h("p", { class: "lacking" }, said(arm.problem)) : null,
         table(
           ["Server", "State", "In flight", "Answers p50", "p95", "What was found out about it"],
-          arm.endpoints.map((it) => [said(it.url), breaker(it), count(it.inFlight), duration(it.latency.p50Ms), duration(it.latency.p95Ms), this.dialect(arm, it)]),
+          arm.endpoints.map((it) => [said(it.url), breaker(it), flight(it), duration(it.latency.p50Ms), duration(it.latency.p95Ms), this.dialect(arm, it)]),
           { caption: `Servers of ${arm.name}` },
         ),
       ]),
@@ -157,6 +157,11 @@ class State {
 }
 
 const STATES = { closed: ["ok", "gets requests"], open: ["bad", "left out"], trial: ["warn", "one at a time"] };
+
+/** What is being answered, of what may be at the same time, and what waits for that. */
+function flight(endpoint) {
+  return [count(endpoint.inFlight), " of ", count(endpoint.limit), endpoint.waiting ? h("div", { class: "muted" }, count(endpoint.waiting), " waiting") : null];
+}
 
 function breaker(endpoint) {
   const [kind, words] = STATES[endpoint.state] ?? ["warn", endpoint.state];

@@ -11,8 +11,8 @@ from sidecar.contract.enrich import record_of
 from sidecar.core.bell import Bell
 from sidecar.core.feed import Feed
 from sidecar.core.intake import Intake
+from sidecar.core.places import Places
 from sidecar.core.scheduling import Refused, Scheduler
-from sidecar.core.slots import Slots
 from sidecar.core.tracing import UNTRACED
 from sidecar.core.verify import Look, Verifies
 from sidecar.errors import (
@@ -59,7 +59,7 @@ class Dispatcher:
         clock: Clock,
         *,
         sinks_of: Callable[[VerifyEvent], Sequence[str]],
-        slots: Slots,
+        slots: Places,
         submitted: Bell,
         feed: Feed,
         to_deliver: Callable[[], None],
@@ -215,7 +215,7 @@ class Dispatcher:
         task.add_done_callback(end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._slots.give_back()
+        self._slots.end()
         if self.has_line:
             self._own_rings += 1
             self._submitted.ring()

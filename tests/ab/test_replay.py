@@ -16,8 +16,8 @@ from sidecar.ab.recorded import Recorded, of_record, read_events
 from sidecar.ab.replay import Replay, ReplayArm
 from sidecar.contract.compared import merge, read_line, read_truth, write_line
 from sidecar.contract.enrich import enrich, record_of
+from sidecar.contract.published import original
 from sidecar.core.intake import Intake
-from sidecar.core.past import original
 from sidecar.errors import InvalidRequest, SettingsError, VlmUnreachable
 from sidecar.model import EventKind, Finding, Prompt, Verdict, VerifyEvent
 from sidecar.outside.clock import SystemClock

@@ -10,6 +10,7 @@ import pytest
 from dialect_samples import VLLM
 
 from sidecar.core.endpoints import Endpoints
+from sidecar.core.limits import AdaptiveLimit
 from sidecar.core.vitals import Breaker, EndpointVitals, Vitals
 from sidecar.dialect import FrameControl, ServerDialect
 from sidecar.errors import (
@@ -18,6 +19,7 @@ from sidecar.errors import (
     VlmInvalidPayload,
     VlmRefused,
     VlmServerError,
+    VlmTimeout,
     VlmUnreachable,
 )
 from sidecar.model import ChatReply, ChatRequest, Evidence, EvidenceForm, MediaType
@@ -133,11 +135,12 @@ class Group:
 
 
 @asynccontextmanager
-async def group(count: int = 2) -> AsyncGenerator[Group]:
+async def group(count: int = 2, limit: int = 64) -> AsyncGenerator[Group]:
     clock, waits = FrozenClock(), Waits()
     servers = [Server(f"s{number}", clock) for number in range(count)]
     vitals = Vitals([EndpointVitals(server.name) for server in servers])
-    endpoints = Endpoints("arm", servers, vitals, clock, sleep=waits.sleep)
+    limits = [AdaptiveLimit(limit) for _ in servers]
+    endpoints = Endpoints("arm", servers, vitals, clock, limits, sleep=waits.sleep)
     try:
         yield Group(endpoints, servers, vitals, waits)
     finally:
@@ -338,3 +341,76 @@ async def test_a_caller_who_leaves_early_says_nothing_about_the_server() -> None
             await asyncio.gather(asked, return_exceptions=True)
 
         assert [Breaker.CLOSED] == it.breakers
+
+
+async def test_more_than_a_server_turns_into_throughput_waits_here() -> None:
+    """Places at two servers are taken evenly, and the rest stands in line."""
+    async with group(limit=3) as it:
+        gate = asyncio.Event()
+        for server in it.servers:
+            server.gate = gate
+        asked = [asyncio.create_task(it.ask()) for _ in range(10)]
+        await until(lambda: it.vitals.waiting == 4)
+        levels = [(vitals.in_flight, vitals.waiting) for vitals in it.vitals.endpoints]
+        gate.set()
+        answers = await asyncio.gather(*asked)
+
+        assert [(3, 2), (3, 2)] == levels
+        assert Counter(s0=5, s1=5) == sum(answers, Counter())
+        assert (6, 0, 0) == (it.vitals.limit, it.vitals.in_flight, it.vitals.waiting)
+
+
+async def test_a_request_that_finds_no_place_in_time_is_told_so() -> None:
+    """That is no failure of the server, which has never seen it."""
+    async with group(count=1, limit=1) as it:
+        gate = it.servers[0].gate = asyncio.Event()
+        first = asyncio.create_task(it.ask())
+        await until(lambda: it.vitals.in_flight == 1)
+        with pytest.raises(VlmBusy, match="is answering 1 other requests"):
+            await it.endpoints.complete(REQUEST, 0.001)
+        gate.set()
+        await first
+
+        assert 1 == it.servers[0].asked
+        assert 0 == it.vitals.endpoints[0].failures
+
+
+async def test_those_in_line_at_a_server_that_breaks_go_to_another() -> None:
+    """The first two get the places of those that failed before; the others wait no longer."""
+    async with group(limit=3) as it:
+        gates = [asyncio.Event(), asyncio.Event()]
+        for server, gate in zip(it.servers, gates, strict=True):
+            server.gate = gate
+        asked = [asyncio.create_task(it.ask()) for _ in range(14)]
+        await until(lambda: it.vitals.waiting == 8)
+        it.servers[0].sick = VlmServerError("broken")
+        gates[0].set()
+        await until(lambda: it.breakers[0] is Breaker.OPEN)
+        await until(lambda: it.vitals.endpoints[1].waiting == 6)
+        gates[1].set()
+        answers = await asyncio.gather(*asked)
+
+        assert Counter(VlmServerError=5, s1=9) == sum(answers, Counter())
+
+
+@pytest.mark.parametrize(
+    "error", [VlmBusy("429"), VlmServerError("503", is_full=True), VlmTimeout("late")]
+)
+async def test_a_server_that_has_too_much_to_do_is_asked_less(error: VlmError) -> None:
+    """It says so, or lets the time pass."""
+    async with group(count=1) as it:
+        before = it.vitals.limit
+        it.servers[0].sick = error
+        await it.ask()
+
+        assert it.vitals.limit < before
+
+
+async def test_a_server_that_fails_otherwise_is_asked_as_much_as_before() -> None:
+    """Less of the same would not help."""
+    async with group(count=1) as it:
+        before = it.vitals.limit
+        it.servers[0].sick = VlmServerError("a bug")
+        await it.ask(3)
+
+        assert before == it.vitals.limit

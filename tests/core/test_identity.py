@@ -4,9 +4,20 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from payloads import BEHAVIOR, COLLISION
 
-from sidecar.core.identity import cohort_key, fingerprint, iso_ms, request_key, verdict_key
+from sidecar.core.identity import (
+    again_key,
+    cohort_key,
+    fingerprint,
+    iso_ms,
+    origin_of,
+    request_key,
+    superseded_key,
+    verdict_key,
+)
 from sidecar.model import EventKind, Origin
 
 WHEN = datetime(2025, 9, 11, 0, 8, 27, 822_000, tzinfo=UTC)
@@ -98,3 +109,25 @@ def test_keys_of_requests_tell_bodies_and_purposes_apart() -> None:
     assert key == request_key(Origin.ON_DEMAND, "x", b"{1}")
     assert key != request_key(Origin.ON_DEMAND, "x", b"{2}")
     assert key != request_key(Origin.REVIEW, "x", b"{1}")
+
+
+@given(
+    sensor=st.text(max_size=20),
+    identity=st.text(max_size=20) | st.sampled_from(["again:1", "x:again:2", ":again:3"]),
+    times=st.integers(1, 12),
+)
+@settings(deadline=None)
+def test_keys_of_replays_lead_back_to_the_first_one(sensor: str, identity: str, times: int) -> None:
+    """Whatever a submitter puts into its names, and however often it is done."""
+    moment = datetime(2026, 1, 31, 8, tzinfo=UTC)
+    raw = {"sensorId": sensor, "category": identity}
+    pipeline = verdict_key(cohort_key(EventKind.INCIDENT, raw, moment), moment)
+    on_demand = request_key(Origin.ON_DEMAND, identity, b"{}")
+    for first, origin in ((pipeline, Origin.PIPELINE), (on_demand, Origin.ON_DEMAND)):
+        keys = [first]
+        for _ in range(times):
+            keys.append(again_key(keys[-1]))
+
+        assert times + 1 == len(set(keys))
+        assert ["", *keys[:-1]] == [superseded_key(key) for key in keys]
+        assert {origin} == {origin_of(key) for key in keys}

@@ -9,6 +9,7 @@ from datetime import timedelta
 from ledger_samples import an_event
 
 from sidecar.core.scheduling import Refused, Scheduler, cost_of
+from sidecar.core.slots import Slots
 from sidecar.errors import DeadlineExpired, ShedByLoad
 from sidecar.model import EvidenceForm, SamplePlan, VerifyEvent
 from sidecar.settings import SchedulingSettings
@@ -22,7 +23,7 @@ def _event(key: str, sensor: str = "camera", category: str = "collision") -> Ver
 
 
 def _scheduler(clock: FrozenClock, places: int = 1, **settings: object) -> Scheduler:
-    return Scheduler(SchedulingSettings(**settings), clock, places, lambda _: 1.0)
+    return Scheduler(SchedulingSettings(**settings), clock, Slots(places), lambda _: 1.0)
 
 
 def _learn(scheduler: Scheduler, seconds: float) -> None:
@@ -80,17 +81,46 @@ def test_nothing_is_shed_before_it_is_known_how_long_events_take() -> None:
 
 
 def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
-    """With 2 s for an event, two places and 10 s for each, the eleventh of a sensor is too many."""
+    """With 2 s for an event, two places and 10 s for each, the tenth of a sensor is too many.
+
+    It would be begun after 9 s and take 2.
+    """
     scheduler = _scheduler(FrozenClock(), places=2, deadline_s=10)
     _learn(scheduler, 2.0)
     refused = [scheduler.put(_event(f"{number}")) for number in range(12)]
 
-    assert [None] * 10 == refused[:10]
-    assert all(isinstance(it, Refused) and isinstance(it.error, ShedByLoad) for it in refused[10:])
+    assert [None] * 9 == refused[:9]
+    assert all(isinstance(it, Refused) and isinstance(it.error, ShedByLoad) for it in refused[9:])
     assert "about 11 s until this event is decided, and 10 s are allowed" in (
-        refused[10].error.detail if refused[10] else ""
+        refused[9].error.detail if refused[9] else ""
     )
     assert scheduler.put(_event("quiet", "another camera")) is None
+
+
+def test_an_event_that_would_not_be_done_in_time_is_not_begun() -> None:
+    """Once less is left than nearly every event takes, its place goes to one that can be done."""
+    clock = FrozenClock()
+    scheduler = _scheduler(clock, deadline_s=10)
+    scheduler.put(_event("a"))
+    _learn(scheduler, 2.0)
+    clock.advance(7.9)
+    assert [] == list(scheduler.take_late())
+    clock.advance(0.2)
+
+    (refused,) = scheduler.take_late()
+    assert isinstance(refused.error, ShedByLoad)
+    assert "about 2 s until this event is decided, and 2 s are allowed" in refused.error.detail
+
+
+def test_the_estimate_follows_the_number_of_places() -> None:
+    """Events that took 4 s while four were worked on come out one a second, whatever they are."""
+    clock, places = FrozenClock(), Slots(4)
+    scheduler = Scheduler(SchedulingSettings(deadline_s=30), clock, places, lambda _: 1.0)
+    places.take()
+    _learn(scheduler, 4.0)
+    accepted = sum(scheduler.put(_event(f"{number}")) is None for number in range(40))
+
+    assert 27 == accepted
 
 
 def test_shedding_can_be_switched_off() -> None:
@@ -119,7 +149,7 @@ class Simulation:
     def run(self, seed: int) -> int:
         """Return how many events came."""
         chance, clock = random.Random(seed), FrozenClock()
-        scheduler = Scheduler(self.settings, clock, self.places, lambda _: 1.0)
+        scheduler = Scheduler(self.settings, clock, Slots(self.places), lambda _: 1.0)
         arrivals = self._arrivals(chance)
         busy: list[tuple[float, int, str]] = []
         deadlines: dict[str, float] = {}

@@ -82,13 +82,15 @@ def test_what_is_rare_is_there_from_the_start(registry: CollectorRegistry) -> No
 
 def test_levels_follow_the_servers(meter: PrometheusArmsMeter, registry: CollectorRegistry) -> None:
     """And the version in force."""
-    meter.endpoint("a", "http://gpu", in_flight=3, is_left_out=True)
+    meter.endpoint("a", "http://gpu", in_flight=3, waiting=2, limit=5, is_left_out=True)
     meter.chosen(7)
     labels = {"arm": "a", "endpoint": "http://gpu"}
     value = registry.get_sample_value
 
-    assert (3, 1, 7) == (
+    assert (3, 2, 5, 1, 7) == (
         value("sidecar_ab_endpoint_in_flight", labels),
+        value("sidecar_endpoint_waiting", labels),
+        value("sidecar_endpoint_limit", labels),
         value("sidecar_ab_endpoint_left_out", labels),
         value("sidecar_ab_choice_version"),
     )

@@ -75,6 +75,10 @@ async def test_what_waits_is_told_by_sensor(tmp_path: Path) -> None:
         queue["inFlight"],
         queue["places"],
     )
+    [arm] = [arm for arm in found["arms"] if arm["name"] == R2]
+    [server] = arm["endpoints"]
+    assert (1, 0) == (server["inFlight"], server["waiting"])
+    assert server["limit"] >= 1
     assert [2, 2] == [line["waiting"] for line in queue["sensors"]]
     assert {"camera-0", "camera-1"} == {line["sensorId"] for line in queue["sensors"]}
 

@@ -352,13 +352,17 @@ class Arm(_message.Message):
     def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., is_primary: _Optional[bool] = ..., model: _Optional[str] = ..., problem: _Optional[str] = ..., answers: _Optional[bool] = ..., is_shadow: _Optional[bool] = ..., typical: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
 
 class Endpoint(_message.Message):
-    __slots__ = ("url", "in_flight", "left_out", "problem")
+    __slots__ = ("url", "in_flight", "left_out", "problem", "limit", "waiting")
     URL_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     url: str
     in_flight: int
     left_out: bool
     problem: str
-    def __init__(self, url: _Optional[str] = ..., in_flight: _Optional[int] = ..., left_out: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
+    limit: int
+    waiting: int
+    def __init__(self, url: _Optional[str] = ..., in_flight: _Optional[int] = ..., left_out: _Optional[bool] = ..., problem: _Optional[str] = ..., limit: _Optional[int] = ..., waiting: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""How many streams a deployment carries at a promise, and what binds: `sidecar density`."""

@@ -1,0 +1,1 @@
+"""Ways to offer events, and to see their ends."""
