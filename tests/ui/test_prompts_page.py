@@ -59,3 +59,19 @@ async def test_what_somebody_else_changed_meanwhile_is_not_lost(
     await expect(page.locator(".problem")).to_be_visible()
     _, kept = await scene.service.get("/api/v1/prompts/fall")
     assert "Did somebody fall?" == kept["user"]
+
+
+async def test_a_verdict_tells_what_changed_in_its_prompt_since(
+    window: Window, scene: Scene
+) -> None:
+    """It was asked with one version, and another one is in force now."""
+    identity = await scene.happen(says(True), category="presence", both=False)
+    _, asked = await scene.service.get("/api/v1/prompts/presence")
+    edited = asked["user"].replace("Pictures", "Statues, pictures")
+    await scene.service.put("/api/v1/prompts/presence", {"user": edited})
+    page = await window.settled(f"/verdicts/{identity}")
+    changed = page.get_by_role("group", name="What changed")
+
+    await expect(page.locator("main")).to_contain_text("To version 2, which is in force now")
+    await expect(changed.locator("ins")).to_have_text("Statues, pictures")
+    await expect(changed.locator("del")).to_have_text("Pictures")
