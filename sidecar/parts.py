@@ -31,6 +31,7 @@ from sidecar.core.realtime import RealtimeRules
 from sidecar.core.review import Reviewer
 from sidecar.core.routing import Deliveries, Switchboard
 from sidecar.core.service import Service
+from sidecar.core.sessions import Sessions
 from sidecar.core.slots import Slots
 from sidecar.core.tracing import UNTRACED, TracedSink
 from sidecar.core.verify import Verifier, VerifierByOrigin, Verifies
@@ -539,7 +540,12 @@ def build_access(settings: Settings, registry: CollectorRegistry, clock: Clock) 
 
     http = settings.http
     return Access(
-        HttpAccess(gate("http", http.host), security.cors_origins, http.max_requests),
+        HttpAccess(
+            gate("http", http.host),
+            security.cors_origins,
+            http.max_requests,
+            Sessions(clock, security.session_s),
+        ),
         gate("grpc", settings.grpc.host),
     )
 

@@ -210,6 +210,8 @@ class SecuritySettings(_Section):
     ] = ()
     """Web pages that may call from browsers, such as `https://ui.example.com`, separated by commas.
     Empty: those that the sidecar itself serves."""
+    session_s: float = Field(default=43_200.0, gt=0)
+    """How long whoever signed in to the page at `/ui` with a key stays so."""
 
 
 class MetricsSettings(_Section):

@@ -53,7 +53,10 @@ class KeyRing:
 
         It takes as long for any key, so that the time tells nothing about those that are known.
         """
-        digest = hashlib.sha256(shown.encode()).digest()
+        return self.holder(digest_of(shown))
+
+    def holder(self, digest: bytes) -> ApiKeySettings | None:
+        """Return the key with this digest, as long as it is known."""
         found = None
         for key in self._keys.latest():
             if hmac.compare_digest(key.digest, digest):
@@ -99,9 +102,14 @@ def make_key() -> str:
     return PREFIX + secrets.token_urlsafe(_BYTES)
 
 
+def digest_of(key: str) -> bytes:
+    """Return the SHA-256 of a key."""
+    return hashlib.sha256(key.encode()).digest()
+
+
 def hash_key(key: str) -> str:
     """Return what the settings hold of a key."""
-    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+    return f"sha256:{digest_of(key).hex()}"
 
 
 def describe_key(key: str, name: str, scopes: str, rate_per_minute: int | None = None) -> str:

@@ -23,11 +23,13 @@ class Visitor:
         key: the API key that is shown; "" for none.
         address: IP address of the other side; "" where there is none.
         certificate: name in the client's certificate, which was verified; "" for none.
+        digest: of the API key that the visitor signed in with before; b"" for none.
     """
 
     key: str = ""
     address: str = ""
     certificate: str = ""
+    digest: bytes = b""
 
 
 class RateLimits:
@@ -118,19 +120,36 @@ class Gate:
 
     def recognise(self, visitor: Visitor) -> Principal:
         """Return who calls for what everybody may see; nothing is refused or counted."""
-        key = self._keys.find(visitor.key) if visitor.key else None
+        key = self._key_of(visitor)
         return _holder(key) if key else self._keyless(visitor) or NOBODY
 
     def borrow(self, visitor: Visitor, count: int) -> float:
         """Count further parts of a call that was admitted; returns how many seconds to wait."""
-        key = self._keys.find(visitor.key) if visitor.key else None
+        key = self._key_of(visitor)
         return self._limits.borrow(key, count) if key else 0.0
 
+    def sign_in(self, key: str) -> Principal:
+        """Return who holds a key.
+
+        Raises:
+            Unauthenticated: nobody does.
+        """
+        with self.counting():
+            found = self._keys.find(key)
+            if found is None:
+                raise Unauthenticated(_UNKNOWN)
+            return _holder(found)
+
+    def _key_of(self, visitor: Visitor) -> ApiKeySettings | None:
+        if visitor.key:
+            return self._keys.find(visitor.key)
+        return self._keys.holder(visitor.digest) if visitor.digest else None
+
     def _admit(self, visitor: Visitor, needed: Scope) -> Principal:
-        key = self._keys.find(visitor.key) if visitor.key else None
+        key = self._key_of(visitor)
         principal = _holder(key) if key else self._keyless(visitor)
         if principal is None:
-            raise Unauthenticated(_UNKNOWN if visitor.key else _MISSING)
+            raise Unauthenticated(_UNKNOWN if visitor.key or visitor.digest else _MISSING)
         if not principal.may(needed):
             raise Forbidden(f"The key {principal.name!r} lacks the scope {needed.value!r}.")
         wait_s = self._limits.take(key) if key else 0.0

@@ -14,8 +14,10 @@ from starlette.types import Scope as AsgiScope
 
 from sidecar.access import Principal, Scope
 from sidecar.core.gate import Gate, Visitor
+from sidecar.core.sessions import Sessions
 from sidecar.doors.browsers import SafeHeaders, allow_pages, check_page
 from sidecar.doors.callers import PRINCIPAL
+from sidecar.doors.cookies import check_session, session_of
 from sidecar.doors.scopes import scope_of_route
 from sidecar.errors import Overloaded, RequestError, Unauthenticated, row_of
 
@@ -34,11 +36,13 @@ class HttpAccess:
         gate: lets callers in.
         origins: of web pages that may call from browsers.
         max_requests: at the same time, those for everybody excepted.
+        sessions: of those who signed in to the page; None where nobody can.
     """
 
     gate: Gate
     origins: tuple[str, ...] = ()
     max_requests: int = 2048
+    sessions: Sessions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class AccessControl:
             return
         needed = guarded.scopes.get(method, Scope.ADMIN)
         if needed is None:
-            scope[PRINCIPAL] = self._access.gate.recognise(visitor_of(scope))
+            scope[PRINCIPAL] = self._access.gate.recognise(visitor_of(scope, self._access.sessions))
             await self._app(scope, receive, send)
             return
         try:
@@ -132,7 +136,11 @@ class AccessControl:
         await self._counted(scope, receive, send)
 
     def _admit(self, scope: AsgiScope, needed: Scope) -> Principal:
-        principal = self._access.gate.admit(visitor_of(scope), needed)
+        visitor = visitor_of(scope, self._access.sessions)
+        principal = self._access.gate.admit(visitor, needed)
+        if visitor.digest:
+            with self._access.gate.counting():
+                check_session(scope, self._access.sessions)
         if not principal.is_proven:
             gate = self._access.gate
             with gate.counting():
@@ -160,14 +168,16 @@ def protect(app: FastAPI, access: HttpAccess, refuse: Refuse) -> None:
     app.add_middleware(SafeHeaders)
 
 
-def visitor_of(scope: AsgiScope) -> Visitor:
+def visitor_of(scope: AsgiScope, sessions: Sessions | None = None) -> Visitor:
     """Read who calls. Headers such as X-Forwarded-For, which anybody can write, do not count."""
     headers = dict(scope["headers"])
     key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
     if not key:
         key = read_bearer(headers.get(b"authorization", b"").decode("latin-1"))
     client = scope.get("client")
-    return Visitor(key, client[0] if client else "")
+    address = client[0] if client else ""
+    session = None if key else session_of(scope, sessions)
+    return Visitor(key, address, digest=session.digest if session else b"")
 
 
 def read_bearer(header: str) -> str:

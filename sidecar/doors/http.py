@@ -54,7 +54,9 @@ from sidecar.doors.refusals import json_answer, translate_errors, write_refusal
 from sidecar.doors.replaying import replaying_router
 from sidecar.doors.review import Review, review_router
 from sidecar.doors.scrape import is_scrape, scrape
+from sidecar.doors.sessions import sessions_router
 from sidecar.doors.traced import Traced
+from sidecar.doors.ui import ui_router
 from sidecar.doors.ws import WebSocketDoor, websocket_router
 from sidecar.errors import InvalidRequest
 from sidecar.model import MAX_SEQ, EventKind, Outcome, StoredEvent, VerdictFilter
@@ -145,6 +147,9 @@ def create_http_app(
     app.include_router(openai_router(faces.chats))
     app.include_router(review_router(faces.review))
     app.include_router(websocket_router(faces.websocket))
+    if faces.access.sessions is not None:
+        app.include_router(sessions_router(faces.access, faces.access.sessions, REFUSALS))
+    app.include_router(ui_router())
     app.include_router(_health_router(service, metrics, faces.registry))
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, by_path=faces.limits)
     if service.tracer is not UNTRACED:

@@ -26,6 +26,12 @@ ROUTES: Final[Mapping[str, Scope | None]] = {
     "GET /docs": OPEN,
     "GET /docs/oauth2-redirect": OPEN,
     "GET /redoc": OPEN,
+    # the operator's page, whose files are this project's, and signing in to it
+    "GET /ui": OPEN,
+    "GET /ui/{page}": OPEN,
+    "GET /api/v1/session": OPEN,
+    "POST /api/v1/session": OPEN,
+    "DELETE /api/v1/session": OPEN,
     # the Alert Bridge
     "POST /api/v1/alerts": _SUBMIT,
     "POST /api/v1/incidents": _SUBMIT,

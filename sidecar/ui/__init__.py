@@ -1,0 +1,1 @@
+"""The files of the operator's page, as browsers get them."""
