@@ -311,6 +311,18 @@ ARMS: Final = Board(
                     (Line("sidecar_ab_choice_version", "{{instance}}"),),
                 ),
                 Panel(
+                    "Promotion: share",
+                    "Of the reference's events that the candidate answers.",
+                    "percentunit",
+                    (Line("sidecar_ab_promotion_share", "{{arm}}"),),
+                ),
+                Panel(
+                    "Promotion: stage",
+                    "1 for how far it is; a candidate that was taken back shows rolled-back.",
+                    "short",
+                    (Line("sidecar_ab_promotion_stage", "{{arm}} {{stage}}"),),
+                ),
+                Panel(
                     "Arms passed over",
                     "By reason.",
                     "ops",

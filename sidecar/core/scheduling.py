@@ -113,7 +113,7 @@ class Scheduler:
         )
         wait_s = self._expected_s(self._queue.cost_ahead(waiting))
         needed_s = wait_s * self._excess + self._own_s
-        if self._settings.shed and now + needed_s > waiting.expires:
+        if self._sheds and now + needed_s > waiting.expires:
             return Refused(event, _shed(needed_s, waiting.expires - now))
         self._queue.push(replace(waiting, item=Queued(event, wait_s)))
         self._keys.add(event.key)
@@ -133,7 +133,7 @@ class Scheduler:
     def take_late(self) -> Iterator[Refused]:
         """Take out the events for which it is too late, or would be by the time they were done."""
         now = self._clock.monotonic()
-        own_s = self._own_s if self._settings.shed else 0.0
+        own_s = self._own_s if self._sheds and self._places.taken > 0 else 0.0
         for waiting in self._queue.pop_expired(now + own_s):
             event, left_s = waiting.item.event, waiting.expires - now
             self._keys.discard(event.key)
@@ -162,6 +162,15 @@ class Scheduler:
         if self._samples > 1:
             self._spread_s += weight * (abs(seconds - self._seconds) - self._spread_s)
         self._seconds += weight * (seconds - self._seconds)
+
+    @property
+    def _sheds(self) -> bool:
+        """Whether events are refused that would be late; with nothing to do, one is tried anyway.
+
+        Else what was learnt while a server was slow would refuse every event for ever.
+        """
+        is_idle = self._places.taken <= 0 and not self._queue
+        return self._settings.shed and not is_idle
 
     @property
     def _own_s(self) -> float:

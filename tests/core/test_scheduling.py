@@ -99,8 +99,9 @@ def test_what_cannot_be_done_in_time_is_refused_at_once() -> None:
 
 def test_an_event_that_would_not_be_done_in_time_is_not_begun() -> None:
     """Once less is left than nearly every event takes, its place goes to one that can be done."""
-    clock = FrozenClock()
-    scheduler = _scheduler(clock, deadline_s=10)
+    clock, places = FrozenClock(), Slots(1)
+    scheduler = Scheduler(SchedulingSettings(deadline_s=10), clock, places, lambda _: 1.0)
+    places.take()
     scheduler.put(_event("a"))
     _learn(scheduler, 2.0)
     clock.advance(7.9)
@@ -110,6 +111,24 @@ def test_an_event_that_would_not_be_done_in_time_is_not_begun() -> None:
     (refused,) = scheduler.take_late()
     assert isinstance(refused.error, ShedByLoad)
     assert "about 2 s until this event is decided, and 2 s are allowed" in refused.error.detail
+
+
+def test_an_idle_service_tries_one_event_whatever_it_has_learnt() -> None:
+    """A server that was slow for a while would else never be asked again."""
+    clock, places = FrozenClock(), Slots(2)
+    scheduler = Scheduler(SchedulingSettings(deadline_s=10), clock, places, lambda _: 1.0)
+    _learn(scheduler, 60.0)
+    first, second = scheduler.put(_event("a")), scheduler.put(_event("b"))
+    assert first is None
+    assert isinstance(second, Refused)
+    assert [] == list(scheduler.take_late())
+
+    assert scheduler.take() is not None
+    places.take(1)
+    assert isinstance(scheduler.put(_event("c")), Refused)
+    for number in range(200):
+        scheduler.done(_event(f"fast-{number}"), 0.5)
+    assert scheduler.put(_event("d")) is None
 
 
 def test_the_estimate_follows_the_number_of_places() -> None:
