@@ -69,6 +69,7 @@ from sidecar.parts import (
     build_store,
     build_tracer,
     build_websocket,
+    density_reader,
     plan_deliveries,
     seed_prompts,
     with_inline,
@@ -378,7 +379,9 @@ def build(settings: Settings, find_problems: FindsProblems | None = None) -> App
             frames,
             parsers=plugins.functions,
             to_deliver=outbox.notify,
-            reporter=Reporter(service, ab.arms, tally, dispatcher, find_problems),
+            reporter=Reporter(
+                service, ab.arms, tally, dispatcher, find_problems, density_reader(settings)
+            ),
         ),
         promoting=ab.promoting,
         access=access.http,

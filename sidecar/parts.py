@@ -33,6 +33,7 @@ from sidecar.core.routing import Deliveries, Switchboard
 from sidecar.core.service import Service
 from sidecar.core.sessions import Sessions
 from sidecar.core.slots import Slots
+from sidecar.core.state import ReadsDensity
 from sidecar.core.tracing import UNTRACED, TracedSink
 from sidecar.core.verify import Verifier, VerifierByOrigin, Verifies
 from sidecar.doors.access import HttpAccess
@@ -55,6 +56,7 @@ from sidecar.outside.audit import SqliteAuditTrail
 from sidecar.outside.chat_media import ChatMedia
 from sidecar.outside.clips import Clips
 from sidecar.outside.comparisons import SqliteComparisons
+from sidecar.outside.density_report import DensityReport
 from sidecar.outside.files import FolderFileStore
 from sidecar.outside.incidents import ElasticIncidents
 from sidecar.outside.inline_media import InlineMediaFolder
@@ -500,6 +502,12 @@ def build_websocket(
     """Make what shows verdicts over WebSocket."""
     meter = PrometheusAudienceMeter(registry)
     return WebSocketDoor(service, settings.websocket, settings.bridge, meter)
+
+
+def density_reader(settings: Settings) -> ReadsDensity | None:
+    """Return what reads the report of the last density run; None when none is named."""
+    report = settings.density.report
+    return DensityReport(report).read if report else None
 
 
 def build_chats(settings: Settings, verifier: Verifier, clips: Clips, clock: Clock) -> Chats:

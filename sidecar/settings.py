@@ -365,6 +365,13 @@ class FrameSettings(_Section):
     """Their width in pixels, at most."""
 
 
+class DensitySettings(_Section):
+    """What `sidecar density` found out about this deployment."""
+
+    report: Path | None = None
+    """`report.json` of its last run, for the operator's page; None: none is shown."""
+
+
 class TrialSettings(_Section):
     """Asking again about decided events, with another arm or prompt."""
 
@@ -1056,6 +1063,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     ledger: LedgerSettings = LedgerSettings()
     verify: VerifySettings = VerifySettings()
+    density: DensitySettings = DensitySettings()
     scheduling: SchedulingSettings = SchedulingSettings()
     media: MediaSettings = MediaSettings()
     frames: FrameSettings = FrameSettings()

@@ -116,8 +116,32 @@ class SettingFindingResponse(BaseModel):
     text: str
 
 
+class DensityResponse(BaseModel):
+    """What the last run of `sidecar density` found; `problem` is "" unless nothing is known.
+
+    `streams`: the most that kept the promise, null when that was not looked for; plan with
+    `planning`. `failedAt`: the fewest that broke it, by what is in `binding`. `offered`, `passed`
+    and `p95S` are those of its last load.
+    """
+
+    scenario: str
+    at: str | None
+    target: str
+    streams: int | None
+    planning: int | None
+    failedAt: int | None
+    binding: list[str]
+    offered: int | None
+    passed: bool | None
+    p95S: float | None
+    problem: str
+
+
 class SystemResponse(BaseModel):
-    """The service at the moment. `findings` is null when nobody looked at the settings."""
+    """The service at the moment.
+
+    `findings` is null when nobody looked at the settings, `density` when no report is named.
+    """
 
     status: Literal["success"] = "success"
     version: str
@@ -132,3 +156,4 @@ class SystemResponse(BaseModel):
     sinks: list[SinkResponse]
     deadLetters: int
     findings: list[SettingFindingResponse] | None
+    density: DensityResponse | None = None

@@ -34,6 +34,32 @@ class SettingFinding(Protocol):
         """A sentence."""
 
 
+@dataclass(frozen=True, slots=True)
+class DensityRun:
+    """What the last run of `sidecar density` found.
+
+    Attributes:
+        streams: the most that kept the promise; None when that was not looked for.
+        planning: 85 % of it.
+        failed_at: the fewest that broke it, by what is in `binding`.
+        offered, passed, p95_s: of its last load.
+        problem: why nothing is known; "" when something is.
+    """
+
+    scenario: str = ""
+    at: datetime | None = None
+    target: str = ""
+    streams: int | None = None
+    planning: int | None = None
+    failed_at: int | None = None
+    binding: tuple[str, ...] = ()
+    offered: int | None = None
+    passed: bool | None = None
+    p95_s: float | None = None
+    problem: str = ""
+
+
+ReadsDensity = Callable[[], Awaitable[DensityRun | None]]
 FindsProblems = Callable[[], Awaitable[Sequence[SettingFinding]]]
 
 
@@ -59,6 +85,7 @@ class ServiceState:
         outcomes, reasons: verdicts of this process since its start.
         latencies: of arms, by name.
         findings: None when nobody can tell.
+        density: of the last run; None when none is known.
     """
 
     now: datetime
@@ -76,6 +103,7 @@ class ServiceState:
     latencies: Mapping[str, Percentiles]
     outbox: OutboxLevels
     findings: Sequence[SettingFinding] | None
+    density: DensityRun | None = None
 
 
 @dataclass(slots=True)
@@ -85,6 +113,7 @@ class Reporter:
     Attributes:
         lines: what waits for a place.
         find_problems: looks at the settings; None when nobody does.
+        read_density: reads the last density run; None when no report is named.
     """
 
     service: Service
@@ -92,6 +121,7 @@ class Reporter:
     tally: Tally
     lines: Lines
     find_problems: FindsProblems | None = None
+    read_density: ReadsDensity | None = None
     _started_at: datetime = field(init=False)
     _begun: float = field(init=False)
     _findings: Sequence[SettingFinding] | None = None
@@ -132,6 +162,7 @@ class Reporter:
             latencies={arm.name: self.tally.latency_of(arm.name) for arm in arms},
             outbox=outbox,
             findings=findings,
+            density=await self.read_density() if self.read_density else None,
         )
 
     async def _look_at_settings(self) -> Sequence[SettingFinding] | None:

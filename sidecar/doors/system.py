@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from sidecar import __version__
 from sidecar.contract.system import (
     DecidedResponse,
+    DensityResponse,
     FactResponse,
     LatencyResponse,
     LineResponse,
@@ -21,7 +22,7 @@ from sidecar.contract.system import (
 from sidecar.contract.verdict import stamp
 from sidecar.core.arms import ArmState
 from sidecar.core.dialect_text import describe_dialect
-from sidecar.core.state import Reporter, ServiceState
+from sidecar.core.state import DensityRun, Reporter, ServiceState
 from sidecar.core.tally import Percentiles, percentiles_of
 from sidecar.core.vitals import EndpointVitals
 from sidecar.errors import DeadlineExpired, ShedByLoad, row_of
@@ -78,6 +79,23 @@ def _write(state: ServiceState) -> SystemResponse:
             SettingFindingResponse(severity=it.severity, setting=it.setting, text=it.text)
             for it in state.findings
         ],
+        density=None if state.density is None else _density(state.density),
+    )
+
+
+def _density(run: DensityRun) -> DensityResponse:
+    return DensityResponse(
+        scenario=run.scenario,
+        at=None if run.at is None else stamp(run.at),
+        target=run.target,
+        streams=run.streams,
+        planning=run.planning,
+        failedAt=run.failed_at,
+        binding=list(run.binding),
+        offered=run.offered,
+        passed=run.passed,
+        p95S=run.p95_s,
+        problem=run.problem,
     )
 
 

@@ -196,8 +196,18 @@ function findings(system) {
 /** The last density run, where the service knows of one. */
 function density(run) {
   if (!run) return null;
-  const words = Object.entries(run).filter(([, value]) => value !== null && typeof value !== "object");
-  return card("Density of the last run", facts(words.map(([name, value]) => [name, String(value)])));
+  if (run.problem) return card("Density", h("p", { class: "muted" }, said(run.problem)));
+  const words = [["Scenario", run.scenario], ["Through", run.target]];
+  if (run.streams !== null) {
+    words.push(["Most streams in time", count(run.streams)]);
+    if (run.planning !== null) words.push(["Plan with", count(run.planning)]);
+    if (run.failedAt !== null) words.push([`Broken at ${run.failedAt} by`, run.binding.join(", ") || "–"]);
+  } else if (run.offered !== null) {
+    words.push(["Streams offered", count(run.offered)], ["Promise", run.passed ? "kept" : `broken by ${run.binding.join(", ") || "the load"}`]);
+  }
+  if (run.p95S !== null) words.push(["p95 of the last load", `${run.p95S.toFixed(1)} s`]);
+  if (run.at) words.push(["When", new Date(run.at).toLocaleString()]);
+  return card("Density of the last run", facts(words.map(([name, value]) => [name, typeof value === "string" ? said(value) : value])));
 }
 
 function count(value) {

@@ -1,7 +1,9 @@
 """How the service does, as operators see it."""
 
 import asyncio
+import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,30 @@ from two_arms import NANO, R2, two_arms
 
 from operators.scene import scene, seen
 from sidecar import __version__
+from sidecar.density.scenario import load_scenario
+from sidecar.density.summary import Density, Report
+
+REPORT = Report(
+    created=datetime(2026, 1, 31, 8, tzinfo=UTC),
+    version=__version__,
+    machine="a laptop",
+    scenario=load_scenario("spark-14"),
+    speed=1.0,
+    answers="known",
+    found=[
+        Density(
+            target="http://sidecar:9080",
+            streams=11,
+            planning=9,
+            per_minute=51.7,
+            failed_at=14,
+            binding=["p95"],
+            confirmed=3,
+            confirming=3,
+            runs=[],
+        )
+    ],
+)
 
 
 async def system(service: Running) -> dict[str, Any]:
@@ -138,3 +164,26 @@ async def test_a_part_that_says_nothing_hides_nothing_else(tmp_path: Path) -> No
         found = await asked.health(within_s=0.01)
 
     assert [("deaf", "It did not answer within 0.01 s.")] == [(it.part, it.problem) for it in found]
+
+
+async def test_the_last_density_run_is_told(tmp_path: Path) -> None:
+    """Read anew when its file changes; one that is none is said to be none."""
+    file = tmp_path / "report.json"
+    async with two_arms(tmp_path, density={"report": file}) as arms:
+        before = (await system(arms.service))["density"]
+        file.write_text("{}")
+        wrong = (await system(arms.service))["density"]
+        file.write_bytes(REPORT.model_dump_json().encode())
+        os.utime(file, (1, 1))
+        told = (await system(arms.service))["density"]
+
+    assert None is before
+    assert "is no report of this version" in wrong["problem"]
+    assert ("spark-14", 11, 9, 14, ["p95"], "") == (
+        told["scenario"],
+        told["streams"],
+        told["planning"],
+        told["failedAt"],
+        told["binding"],
+        told["problem"],
+    )
