@@ -181,7 +181,7 @@ def test_the_evidence_of_the_gate_is_that_of_the_summary() -> None:
     evidence = evidence_of(events, "old", "new")
     (pair,) = summarise(events, "old").pairs
 
-    assert (pair.labelled, pair.compared) == (evidence.right.total, evidence.compared)
+    assert pair.labelled == evidence.right.total
     assert (pair.onlyReferenceRight, pair.onlyCandidateRight) == (
         evidence.right.only_first,
         evidence.right.only_second,
