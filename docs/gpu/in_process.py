@@ -69,6 +69,7 @@ def main() -> None:
         "limit_mm_per_prompt": {"image": 0, "video": 1},
         "mm_processor_cache_gb": 0,
         "skip_mm_profiling": True,
+        "enable_prefix_caching": False,
         **({} if options.tiny else {"gpu_memory_utilization": 0.85}),
         **options.args,
     }
