@@ -14,7 +14,7 @@ async def test_axe_finds_nothing_in_dialogs(window: Window) -> None:
     await page.get_by_role("dialog").wait_for()
     found = await findings(page)
     await page.keyboard.press("Escape")
-    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(page.locator("dialog")).to_have_count(0)
     await page.get_by_role("button", name="Change…").press("Enter")
     await page.get_by_role("dialog").wait_for()
 
@@ -28,13 +28,13 @@ async def test_keys_lead_everywhere(window: Window) -> None:
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("pause, or go on")
     await page.keyboard.press("Escape")
-    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(page.locator("dialog")).to_have_count(0)
     await page.keyboard.press("t")
-    assert "dark" == await page.evaluate("document.documentElement.dataset.theme")
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     await page.keyboard.press("g")
     await page.keyboard.press("a")
     await page.wait_for_url("**/ui/ab")
-    assert "dark" == await page.evaluate("document.documentElement.dataset.theme")
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
 async def test_single_keys_can_be_switched_off(window: Window) -> None:
@@ -43,7 +43,7 @@ async def test_single_keys_can_be_switched_off(window: Window) -> None:
     await page.keyboard.press("?")
     await page.get_by_role("checkbox", name="Shortcuts of single keys").press("Space")
     await page.keyboard.press("Escape")
-    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(page.locator("dialog")).to_have_count(0)
     await page.keyboard.press("p")
 
     await expect(page.get_by_role("button", name="Pause")).to_be_visible()
