@@ -88,6 +88,12 @@ def evidence_of(events: Comparisons, reference: str, candidate: str) -> GateEvid
     return _evidence(events, reference, candidate, latency.p95_ratio)
 
 
+def judged_of(events: Comparisons, reference: str, candidate: str) -> PairedCounts:
+    """Count the labelled events about which both arms were asked, by who was right."""
+    both = events.arms[reference].is_asked & events.arms[candidate].is_asked
+    return _right(events, reference, candidate, both)
+
+
 def _arm(events: Comparisons, name: str) -> ArmSummary:
     arm = events.arms[name]
     asked, verdicts = int(arm.is_asked.sum()), int(arm.has_verdict.sum())

@@ -247,7 +247,7 @@ def _judge(
 ) -> "tuple[GateEvidence, GateDecision]":
     """Gather the evidence and look at it; takes up to some seconds and loads the libraries."""
     from sidecar.ab.columns import tabulate
-    from sidecar.ab.compare import evidence_of
+    from sidecar.ab.compare import evidence_of, judged_of
     from sidecar.ab.gate import GateEvidence, look
 
     pair = (promotion.reference, promotion.candidate)
@@ -257,7 +257,7 @@ def _judge(
     if recent:
         evidence = evidence_of(tabulate(recent), *pair)
     if labelled:
-        evidence = replace(evidence, right=evidence_of(tabulate(labelled), *pair).right)
+        evidence = replace(evidence, right=judged_of(tabulate(labelled), *pair))
     at_share = _answered(recent, promotion.candidate, promotion.share_since)
     evidence = replace(evidence, at_share=at_share)
     return evidence, look(promotion.stage, promotion.share, evidence, rules)
